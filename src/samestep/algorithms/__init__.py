@@ -1,0 +1,1 @@
+"""Optimizers: one page each, with its named constructor."""

@@ -1,0 +1,172 @@
+"""The one door for backends: what one must offer, how they are found, and which one runs a program."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from .errors import BackendError, names
+from .trace.graph import Program
+
+GROUP = "samestep.backends"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The leaves that one compiled program serves: dtypes by name, and whether they are complex pairs."""
+
+    param: str
+    grad: str
+    compute: str
+
+
+class Bound(Protocol):
+    """A compiled program with the arrays of one step."""
+
+    def sums(self, level: int, hosts: Any, rows: Any, leaves: Any) -> Any:
+        """What the reductions of a stage give: float64, one row per leaf, one column per reduction.
+
+        `hosts` is float64[rows, n], `rows` the row of each leaf, `leaves` float64[leaves, m]: the numbers that the stage reads.
+        """
+
+    def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list]:
+        """The new arrays by output name; the only call that may write."""
+
+
+class Compiled(Protocol):
+    """A program made ready for leaves of one signature."""
+
+    stages: Sequence[Any]
+
+    def bind(self, arrays: dict[str, list], donate: bool) -> Bound:
+        """Take this step's arrays: `p`, `grad` and the array slots, each a list over leaves, all checked."""
+
+
+class Backend(Protocol):
+    """A way to run programs. Registered in the entry-point group `samestep.backends`."""
+
+    name: str
+    rank: int  # the automatic choice is the highest rank that accepts the array and does not refuse the program
+
+    def missing(self) -> str | None:
+        """Why it cannot run on this machine, or None."""
+
+    def accepts(self, array: Any) -> bool:
+        """Whether it runs on arrays of this kind."""
+
+    def refuses(self, program: Program, signature: Signature) -> str | None:
+        """Why it does not run this program, or None."""
+
+    def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> Compiled:
+        """Make a program ready for these leaves."""
+
+
+@lru_cache(maxsize=1)
+def _discovered() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+@lru_cache(maxsize=None)
+def load(name: str) -> Backend:
+    """The backend of this name."""
+    points = _discovered()
+    if name not in points:
+        raise BackendError(f"no backend is called {name!r}; installed are {names(sorted(points))}")
+    return points[name].load()
+
+
+def installed() -> list[Backend]:
+    """Every backend that is registered, the highest rank first."""
+    return sorted((load(name) for name in _discovered()), key=lambda b: (-b.rank, b.name))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `backends()`."""
+
+    name: str
+    installed: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'installed' if self.installed else 'refused'} ({self.reason})"
+
+
+def backends() -> list[Entry]:
+    """List the backends: installed or refused, with the reason.
+
+    >>> import samestep as ss
+    >>> [entry.name for entry in ss.backends() if entry.name == "numpy"]
+    ['numpy']
+    """
+    return [Entry(b.name, reason is None, reason or f"rank {b.rank}") for b in installed() for reason in [b.missing()]]
+
+
+_chosen: ContextVar[str | None] = ContextVar("samestep_backend", default=None)
+
+
+@contextlib.contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Run every step in this context on the backend of this name, or raise with its reason.
+
+    Args:
+        name: as `backends()` lists it.
+
+    Raises:
+        BackendError: there is no such backend, or it cannot run here.
+
+    >>> import samestep as ss
+    >>> with ss.use_backend("numpy"):
+    ...     pass
+    """
+    reason = load(name).missing()
+    if reason is not None:
+        raise BackendError(f"backend {name!r} cannot run here: {reason}")
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def chosen() -> str | None:
+    """The backend that `use_backend` asks for."""
+    return _chosen.get()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend of a group of leaves, and why."""
+
+    backend: Backend
+    reason: str
+
+
+def choose(array: Any, program: Program, signature: Signature) -> Choice:
+    """The backend for leaves like this array: the one asked for, else the highest rank that accepts and does not refuse."""
+    asked = _chosen.get()
+    if asked is not None:
+        backend = load(asked)
+        reason = "" if backend.accepts(array) else f"it does not run on {type(array).__name__}"
+        reason = reason or backend.refuses(program, signature) or ""
+        if reason:
+            raise BackendError(f"use_backend({asked!r}): {reason}. Leave the choice to samestep, or take another backend.")
+        return Choice(backend, f"asked for by use_backend({asked!r})")
+    passed: list[str] = []
+    for backend in installed():
+        if not backend.accepts(array):
+            continue
+        refusal = backend.missing() or backend.refuses(program, signature)
+        if refusal is None:
+            return Choice(backend, "; ".join(passed) if passed else f"first choice for {type(array).__module__}.{type(array).__name__}")
+        passed.append(f"not {backend.name}: {refusal}")
+    from .evaluate import Evaluated, library
+
+    return Choice(Evaluated(library(array)), "; ".join(passed) or "evaluated by its own operations")
+
+

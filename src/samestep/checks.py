@@ -1,0 +1,109 @@
+"""What params, grads and donated arrays must be, checked before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .dtypes import COMPLEX, COMPUTE, name
+from .errors import DonationError, LeafError, where
+from .evaluate import library
+from .plan import Plan
+
+
+def leaves(paths: Sequence[str], arrays: Sequence[Any]) -> None:
+    """Params are floating arrays of one library."""
+    first = next((library(array) for array in arrays if hasattr(array, "dtype")), None)
+    for path, array in zip(paths, arrays, strict=True):
+        if array is None:
+            raise LeafError(f"{where(path)} of the params is None: give an array, or leave it out of the params")
+        if not (hasattr(array, "dtype") and hasattr(array, "shape")):
+            raise LeafError(f"{where(path)} of the params is {type(array).__name__} {array!r}: params are arrays, as in numpy.asarray({array!r})")
+        if library(array) != first:
+            raise LeafError(
+                f"{where(path)} is an array of {library(array)}, but the leaves before it are of {first}: "
+                "all params of one step belong to one library; convert them first"
+            )
+        if name(array) not in COMPUTE:
+            raise LeafError(
+                f"{where(path)} of the params is {name(array)}: params are {', '.join(COMPUTE)}. "
+                "Convert it, or leave it out of the params (groups with freeze() need floating leaves too)."
+            )
+
+
+def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> None:
+    """Gradients have the shape and library of their param, and a floating dtype."""
+    for path, param, grad in zip(paths, params, given, strict=True):
+        if grad is None:
+            continue
+        if not (hasattr(grad, "dtype") and hasattr(grad, "shape")):
+            raise LeafError(f"{where(path)} of the grads is {type(grad).__name__}: grads are arrays, or None for a leaf that has none")
+        if library(grad) != library(param):
+            raise LeafError(f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}; convert the gradient")
+        if tuple(grad.shape) != tuple(param.shape):
+            raise LeafError(f"{where(path)}: the gradient must have the shape of its param, {tuple(param.shape)}; got {tuple(grad.shape)}")
+        if name(grad) not in COMPUTE:
+            raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}")
+        if (name(grad) in COMPLEX) != (name(param) in COMPLEX):
+            raise LeafError(f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real")
+
+
+def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
+    """No two params share memory: a step would move the same weight twice."""
+    hit = _overlapping(paths, arrays)
+    if hit is not None:
+        raise LeafError(
+            f"{where(hit[0])} and {where(hit[1])} share memory: tied weights would be stepped twice. "
+            "Keep one of them in the params and tie them again after the step, or copy one."
+        )
+
+
+def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Sequence[Any]) -> None:
+    """Donated arrays can be written, and none overlaps another or a gradient."""
+    titles, arrays = [], []
+    active = {i for batch in plan.batches for i in batch.leaves}
+    for title, values in [("param", params), *((f"slot {slot!r}", values) for slot, values in slots.items())]:
+        for i, value in enumerate(values):
+            if i in active and value is not None:
+                titles.append(f"{title} of {where(plan.leaves[i].path)}")
+                arrays.append(value)
+    for title, array in zip(titles, arrays, strict=True):
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            raise DonationError(f"{title} is read-only and cannot be donated: pass a writable copy, or donate=False")
+    hit = _overlapping(titles, arrays)
+    if hit is None:
+        of_grads = [(f"gradient of {where(plan.leaves[i].path)}", given[i]) for i in sorted(active)]
+        hit = _overlapping([*titles, *(t for t, _ in of_grads)], [*arrays, *(g for _, g in of_grads)], written=len(arrays))
+    if hit is not None:
+        raise DonationError(f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. Copy one, or donate=False.")
+
+
+def _overlapping(titles: Sequence[str], arrays: Sequence[Any], written: int | None = None) -> tuple[str, str] | None:
+    """The first two arrays that share memory, at least one of them among the first `written`."""
+    written = len(arrays) if written is None else written
+    seen: dict[int, int] = {}
+    ranges = []
+    for i, array in enumerate(arrays):
+        if id(array) in seen and seen[id(array)] < written:
+            return titles[seen[id(array)]], titles[i]
+        seen.setdefault(id(array), i)
+        if isinstance(array, np.ndarray) and array.size:
+            ranges.append((*np.lib.array_utils.byte_bounds(array), i))
+    ranges.sort()
+    reach: list[tuple[int, int, int]] = []  # ranges that still reach beyond the current start
+    for start, stop, i in ranges:
+        reach = [r for r in reach if r[1] > start]
+        for _, _, j in reach:
+            if min(i, j) < written and _share(arrays[i], arrays[j]):
+                return titles[min(i, j)], titles[max(i, j)]
+        reach.append((start, stop, i))
+    return None
+
+
+def _share(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True

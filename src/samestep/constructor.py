@@ -1,0 +1,79 @@
+"""Named constructors: a function that lists parts becomes an optimizer with the defaults of its pages."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .errors import HyperparameterError, names
+from .optimizer import Optimizer, chain
+from .page import Hyper, Page, Part, _hyper
+
+
+def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimizer]]:
+    """Make a constructor out of a function that returns a list of parts (None entries are left out).
+
+    The `**hyper` of the function takes the hyperparameters of the pages, with their defaults; `maximize` and, where a direction part is
+    among the pages, `cautious` are added. What a zero leaves out cannot be overridden later.
+    """
+
+    def decorate(function: Callable[..., list]) -> Callable[..., Optimizer]:
+        own = inspect.signature(function, eval_str=True).parameters
+        hypers = {p.name: _hyper(p.name, p.default, p.annotation) for p in own.values() if p.kind is not p.VAR_KEYWORD}
+        inherited: dict[str, Hyper] = {}
+        for page in pages:
+            inherited.update({key: h for key, h in page.hypers.items() if key not in hypers and key != "lr"})
+        extras = ["maximize"] + (["cautious"] if any(page.kind == "direction" for page in pages) else [])
+        signature = _signature(own, inherited, extras)
+
+        @functools.wraps(function)
+        def constructor(*args: Any, **kwargs: Any) -> Optimizer:
+            unknown = sorted(set(kwargs) - set(signature.parameters))
+            if unknown:
+                raise HyperparameterError(f"{function.__name__} has no {names(unknown)}; it has {names(signature.parameters)}")
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise HyperparameterError(f"{function.__name__}: {error}; it has {names(signature.parameters)}") from None
+            bound.apply_defaults()
+            values = dict(bound.arguments)
+            maximize, cautious = values.pop("maximize"), values.pop("cautious", False)
+            values = {k: hypers[k].check(v) if k in hypers else v for k, v in values.items()}
+            parts = [part for part in function(**values) if part is not None]
+            joined = chain(*_extended(parts, maximize, cautious))
+            label = f"{function.__name__}({', '.join(f'{k}={v!r}' for k, v in bound.arguments.items() if _differs(signature, k, v))})"
+            only = joined.branches[0]
+            have = set(only.chain.numbers) | set(only.chain.options)  # type: ignore[union-attr]
+            absent = tuple(k for k in bound.arguments if k not in have)
+            return Optimizer(joined.branches, label, absent)
+
+        constructor.__signature__ = signature  # type: ignore[attr-defined]
+        constructor.pages = pages  # type: ignore[attr-defined]
+        return constructor
+
+    return decorate
+
+
+def _signature(own: Any, inherited: dict[str, Hyper], extras: list[str]) -> inspect.Signature:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    found = [p.replace(annotation=inspect.Parameter.empty) for p in own.values() if p.kind is not p.VAR_KEYWORD]
+    found += [inspect.Parameter(key, keyword, default=h.default) for key, h in inherited.items()]
+    found += [inspect.Parameter(key, keyword, default=False) for key in extras]
+    return inspect.Signature(found, return_annotation=Optimizer)
+
+
+def _differs(signature: inspect.Signature, key: str, value: Any) -> bool:
+    default = signature.parameters[key].default
+    return key == "lr" or not (value is default or (type(value) is type(default) and value == default))
+
+
+def _extended(parts: list[Part], maximize: Any, cautious: Any) -> list[Part]:
+    from .modifiers import cautious as masks, maximize as negated
+
+    if not isinstance(maximize, bool):
+        raise HyperparameterError(f"maximize is True or False; got {maximize!r}")
+    front = [negated.negate()] if maximize else []
+    back = [] if cautious is False else [masks.cautious(scale="mean" if cautious is True else cautious)]
+    return [*front, *parts, *back]

@@ -1,0 +1,65 @@
+"""Path patterns to chains: which branch of an optimizer a leaf belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .chain import Chain
+from .errors import ChainError, HyperparameterError, names
+
+DEFAULT = "default"  # how the state calls the branch of leaves that no pattern matches
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Leaves that a step leaves alone, bit for bit: no slots, no count, no decay."""
+
+    def __repr__(self) -> str:
+        return "freeze()"
+
+
+def freeze() -> Freeze:
+    """Leave the leaves of a group alone, bit for bit: no slots are allocated, nothing decays.
+
+    >>> import samestep as ss
+    >>> ss.groups({"*.bias": ss.freeze()}, default=ss.sgd(0.1))
+    groups({'*.bias': freeze()}, default=sgd(lr=0.1))
+    """
+    return Freeze()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A pattern and the chain of the leaves that it matches; no chain: frozen."""
+
+    pattern: str
+    chain: Chain | None
+    label: str = ""
+
+    def matches(self, path: str) -> bool:
+        """`*` crosses dots; `*.bias` also matches a bare `bias`."""
+        return fnmatchcase(path, self.pattern) or (self.pattern.startswith("*.") and fnmatchcase(path, self.pattern[2:]))
+
+
+def assign(branches: Sequence[Branch], paths: Sequence[str]) -> tuple[int, ...]:
+    """The branch of every leaf; the last branch takes what no pattern matches."""
+    last = len(branches) - 1
+    found = tuple(next((i for i in range(last) if branches[i].matches(path)), last) for path in paths)
+    for i in range(last):
+        if not any(branches[i].matches(path) for path in paths):
+            raise ChainError(
+                f"pattern {branches[i].pattern!r} matches no leaf; the paths are {names(paths)}. "
+                "Patterns are matched against the whole path, `*` crosses dots."
+            )
+    return found
+
+
+def overridden(chain: Chain, values: Mapping[str, Any]) -> Chain:
+    """The same chain with other numbers."""
+    unknown = [key for key in values if key not in chain.hypers]
+    if unknown:
+        raise HyperparameterError(f"the default of the groups has no number {names(unknown)}; it has {names(chain.hypers)}")
+    return chain.replace(values)

@@ -1,0 +1,1 @@
+"""Parts that change what an optimizer does: one page each."""

@@ -1,0 +1,41 @@
+"""Cautious: drop the entries of a direction that disagree with the gradient.
+
+Liang, Chen, Liu, Liu, "Cautious Optimizers: Improving Training with One Line of Code", 2024, https://arxiv.org/abs/2411.16085.
+
+    mask = u g > 0
+    u <- u mask / max(mean(mask), floor)      "mean", the authors' code since 2025
+    u <- u mask size / (sum(mask) + 1)        "count", the paper
+    u <- u mask                               "none", its theory
+"""
+
+from typing import Literal
+
+from array_api_compat import array_namespace
+
+from ..page import direction, positive
+
+
+@direction()
+def cautious(u, g, *, scale: Literal["mean", "count", "none"] = "mean", floor: positive = 1e-3):
+    """Mask the direction where it has not the gradient's sign, and scale up the rest; decay is not touched.
+
+    Args:
+        scale: "mean", "count" or "none", as above; the mean is over one leaf.
+        floor: the least mean that is divided by.
+
+    The scale that some articles print, lr S / (S + 1), lost the factor `size`: it never scales up.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.adamw(1e-3), ss.cautious()) == ss.adamw(1e-3, cautious="mean")
+    True
+    """
+    xp = array_namespace(u)
+    agree = u * g > 0
+    kept = xp.count_nonzero(agree)
+    if scale == "mean":
+        factor = 1 / xp.maximum(kept / u.size, floor)
+    elif scale == "count":
+        factor = u.size / (kept + 1)
+    else:
+        factor = 1.0
+    return {"u": xp.where(agree, u * factor, 0.0)}

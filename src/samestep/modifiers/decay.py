@@ -1,0 +1,68 @@
+"""Weight decay in its four words.
+
+Loshchilov, Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
+
+    coupled      u <- u + weight_decay p              before the moments: an L2 term of the loss
+    decoupled    p <- p (1 - lr weight_decay)         then the step
+    independent  p <- p (1 - weight_decay)            then the step; the paper's, lr is not in it
+    proximal     p <- p / (1 + lr weight_decay)       after the step: written behind descend
+"""
+
+from typing import Literal
+
+from ..errors import HyperparameterError, names
+from ..page import Part, gradient, nonnegative, update
+
+Mode = Literal["coupled", "decoupled", "independent", "proximal"]
+
+
+@gradient()
+def coupled_decay(u, p, *, weight_decay: nonnegative):
+    """Add the parameter to the gradient."""
+    return {"u": u + weight_decay * p}
+
+
+@update()
+def decoupled_decay(p, *, lr: nonnegative, weight_decay: nonnegative):
+    """Shrink the parameter by lr times weight_decay, before the step."""
+    return {"p": p * (1 - lr * weight_decay)}
+
+
+@update()
+def independent_decay(p, *, weight_decay: nonnegative):
+    """Shrink the parameter by weight_decay, whatever lr is, before the step."""
+    return {"p": p * (1 - weight_decay)}
+
+
+@update()
+def proximal_decay(p, *, lr: nonnegative, weight_decay: nonnegative):
+    """Shrink the parameter implicitly, after the step."""
+    return {"p": p / (1 + lr * weight_decay)}
+
+
+MODES = {
+    "coupled": coupled_decay,
+    "decoupled": decoupled_decay,
+    "independent": independent_decay,
+    "proximal": proximal_decay,
+}
+
+
+def decay(weight_decay, *, mode: Mode = "decoupled", name: str | None = None) -> Part:
+    """Weight decay as a part of a chain.
+
+    Args:
+        weight_decay: how much, at least 0; may be a schedule.
+        mode: coupled, decoupled, independent or proximal (write this one behind `descend`).
+        name: a name for the part.
+
+    Raises:
+        HyperparameterError: another mode.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.scale_by_lion(), ss.decay(0.1), ss.descend(1e-4))
+    chain(scale_by_lion(beta1=0.9, beta2=0.99), decoupled_decay(weight_decay=0.1), descend(lr=0.0001))
+    """
+    if mode not in MODES:
+        raise HyperparameterError(f"mode must be one of {names(MODES)}; got {mode!r}")
+    return MODES[mode](weight_decay=weight_decay, name=name)

@@ -1,0 +1,91 @@
+"""Reductions whose order is part of their meaning, spelled in the array standard.
+
+A float sum runs in float64 over tiles of 65536 elements in C order; in a tile, 256 lanes add their elements in order, a tree joins
+the lanes, and the tiles are added in order. Every backend keeps that order, so the number of threads does not matter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TILE, LANES = 65536, 256
+
+
+class Pinned:
+    """The reductions over one array namespace, as Python floats."""
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def sum(self, x: Any) -> float:
+        """The sum of all elements."""
+        return self._tiles(self.xp.reshape(self._float64(x), (-1,)))
+
+    def sum_squares(self, x: Any) -> float:
+        """The sum of squares, each squared in float64."""
+        x = self.xp.reshape(self._float64(x), (-1,))
+        return self._tiles(x * x)
+
+    def _float64(self, x: Any) -> Any:
+        return self.xp.astype(x, self.xp.float64)
+
+    def _tiles(self, x: Any) -> float:
+        xp, n = self.xp, x.shape[0]
+        total = 0.0
+        whole = n // TILE
+        if whole:
+            tiles = xp.reshape(x[: whole * TILE], (whole, TILE // LANES, LANES))
+            for value in self._tree(xp.sum(tiles, axis=1)):
+                total += value
+        if n > whole * TILE:
+            rest = x[whole * TILE :]
+            rows = -(-rest.shape[0] // LANES)
+            padding = rows * LANES - rest.shape[0]
+            if padding:
+                rest = xp.concat([rest, xp.zeros(padding, dtype=x.dtype, device=getattr(x, "device", None))])
+            total += self._tree(xp.sum(xp.reshape(rest, (1, rows, LANES)), axis=1))[0]
+        return total
+
+    @staticmethod
+    def _tree(lanes: Any) -> list[float]:
+        lanes = lanes + 0.0  # a lane starts at +0
+        width = LANES
+        while width > 1:
+            width //= 2
+            lanes = lanes[:, :width] + lanes[:, width : 2 * width]
+        return [float(value) for value in lanes[:, 0]]
+
+    def count_nonzero(self, x: Any) -> float:
+        """How many elements are not zero; nan is not."""
+        return float(self.xp.count_nonzero(x))
+
+    def max(self, x: Any) -> float:
+        """The largest element, nan if one is; -inf of nothing."""
+        return float(self.xp.max(x)) if _numel(x) else float("-inf")
+
+    def min(self, x: Any) -> float:
+        """The smallest element, nan if one is; inf of nothing."""
+        return float(self.xp.min(x)) if _numel(x) else float("inf")
+
+    def numel(self, x: Any) -> float:
+        """The number of elements."""
+        return float(_numel(x))
+
+    def over_axes(self, name: str, x: Any, attr: tuple) -> Any:
+        """A sum, mean, maximum or minimum over axes; sums in float64, rounded once."""
+        axes, keepdims = attr
+        if name in ("max", "min"):
+            return getattr(self.xp, name)(x, axis=axes, keepdims=keepdims)
+        result = getattr(self.xp, name)(self._float64(x), axis=axes, keepdims=keepdims)
+        return self.xp.astype(result, x.dtype)
+
+    def eye(self, x: Any, shape: tuple) -> Any:
+        """The identity matrix in the dtype of x."""
+        return self.xp.eye(shape[0], dtype=x.dtype, device=getattr(x, "device", None))
+
+
+def _numel(x: Any) -> int:
+    count = 1
+    for dim in x.shape:
+        count *= dim
+    return count

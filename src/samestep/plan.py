@@ -1,0 +1,156 @@
+"""A plan: which leaves share a program and a backend. Keyed by structure, dtypes and shapes, never by object identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import backend as backends
+from .backend import Choice, Compiled, Signature
+from .chain import Chain
+from .dtypes import COMPLEX, COMPUTE, name
+from .errors import LeafError, where
+from .trace.graph import Program, Rank
+from .trace.namespace import static_value
+from .trace.python import compile_numbers
+from .trace.stages import Stages
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a plan knows of one leaf."""
+
+    path: str
+    shape: tuple[int, ...]
+    param: str
+    grad: str | None  # None: it has no gradient in this step
+    branch: int
+
+    @property
+    def complex(self) -> bool:
+        return self.param in COMPLEX
+
+    @property
+    def real_shape(self) -> tuple[int, ...]:
+        """The shape that a program sees: complex entries are pairs."""
+        return (*self.shape, 2) if self.complex else self.shape
+
+    @property
+    def signature(self) -> Signature:
+        param, grad = COMPLEX.get(self.param, self.param), self.grad or self.param
+        return Signature(param, COMPLEX.get(grad, grad), COMPUTE[self.param])
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Leaves that run one program on one backend."""
+
+    program: Program
+    compiled: Compiled
+    choice: Choice
+    leaves: tuple[int, ...]  # places in the flattened params
+    branches: np.ndarray  # of each leaf
+    statics: dict[int, np.ndarray]  # numbers that the shape alone decides
+    numbers: tuple  # per level: (Numbers, host function, leaf function, numbers of the rows that the leaf function reads)
+    complex: bool
+
+    @property
+    def depth(self) -> int:
+        return self.program.depth
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The batches of one step."""
+
+    spec: Any
+    leaves: tuple[Leaf, ...]
+    batches: tuple[Batch, ...]
+    programs: tuple[Program | None, ...]  # of every leaf; None: frozen
+
+    @property
+    def depth(self) -> int:
+        """The last level of any program."""
+        return max((batch.depth for batch in self.batches), default=0)
+
+    @property
+    def quick(self) -> bool:
+        """Whether every backend can look at the arrays of a step by itself, and no leaf is left out."""
+        return len(self.batches) == 1 and len(self.batches[0].leaves) == len(self.leaves) and hasattr(self.batches[0].compiled, "quick")
+
+
+def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
+    """The plan for these leaves; `arrays` decide the backend."""
+    programs = tuple(find_program(chains[leaf.branch], leaf) for leaf in leaves)
+    groups: dict[tuple, list[int]] = {}
+    choices: dict[tuple, Choice] = {}
+    for i, (leaf, program) in enumerate(zip(leaves, programs, strict=True)):
+        if leaf.grad is None or program is None:
+            continue
+        choice = backends.choose(arrays[i], program, leaf.signature)
+        key = (program, leaf.signature, leaf.complex, choice.backend.name)
+        groups.setdefault(key, []).append(i)
+        choices[key] = choice
+    batches = tuple(_batch(key[0], choices[key], [leaves[i] for i in found], found) for key, found in groups.items())
+    return Plan(spec, tuple(leaves), batches, programs)
+
+
+def find_program(chain: Chain | None, leaf: Leaf) -> Program | None:
+    """The program of a leaf; None when it is frozen."""
+    if chain is None:
+        return None
+    program = chain.program(leaf.real_shape)
+    if leaf.complex and program.reads_shape:
+        raise LeafError(
+            f"{where(leaf.path)} is {leaf.param}, stepped as pairs of reals, but this optimizer reads the shape of a leaf: "
+            "pass the real and the imaginary part as two leaves"
+        )
+    return program
+
+
+def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[int]) -> Batch:
+    shapes = [leaf.real_shape for leaf in leaves]
+    statics = {
+        node.index: np.array([static_value(node, shape) for shape in shapes], dtype=float)
+        for node in program.nodes
+        if node.op in ("size", "ndim", "dim")
+    }
+    return Batch(
+        program=program,
+        compiled=choice.backend.compile(program, leaves[0].signature, shapes),
+        choice=choice,
+        leaves=tuple(places),
+        branches=np.array([leaf.branch for leaf in leaves]),
+        statics=statics,
+        numbers=_numbers(program),
+        complex=leaves[0].complex,
+    )
+
+
+def _numbers(program: Program) -> tuple:
+    levels = []
+    for numbers in Stages(program).numbers:
+        host, leaf = compile_numbers(numbers)
+        read = {a.index for n in numbers.leaves for a in n.args if a.op != "const" and a.kind.rank <= Rank.TOTAL}
+        levels.append((numbers, host, leaf, tuple(sorted(read))))
+    return tuple(levels)
+
+
+def describe(path: str, array: Any, grad: Any, branch: int) -> Leaf:
+    """A leaf as the plan keys it."""
+    return Leaf(path, tuple(array.shape), name(array), None if grad is None else name(grad), branch)
+
+
+def bytes_per_parameter(program: Program, leaf: Leaf) -> int:
+    """Bytes that one fused step moves for each element: every input is read once, every output written once."""
+    sizes = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+    signature = leaf.signature
+    slot = sizes[signature.compute]
+    reads = sum({"p": sizes[signature.param], "grad": sizes[signature.grad]}.get(n, slot) for n in program.arrays)
+    writes = sum(sizes[signature.param] if n == "p" else slot for n, node in program.outputs.items() if node.is_array)
+    return reads + writes
+
+

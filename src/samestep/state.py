@@ -1,0 +1,165 @@
+"""The state: how it starts, what it must look like, how it is read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from . import params as trees
+from .chain import Chain
+from .complexes import from_pairs, to_pairs
+from .dtypes import dtype_name, name
+from .errors import StateError, names, where
+from .evaluate import library
+from .page import Slot
+from .plan import Leaf
+from .trace.graph import Program
+
+STEP = "step"
+
+
+def schedule_at(value: Any, step: int) -> Any:
+    """A number, or what a schedule says at a step."""
+    return value(step) if callable(value) else value
+
+
+def start(chain: Chain, spec: Slot, part: Any, xp: Any, p: Any) -> Any:
+    """The first value of a slot, from the parameter in its compute dtype."""
+    hyper = {**dict(part.options), **{k: _at_zero(chain, part.qualify(k), v) for k, v in part.numbers.items()}}
+    if "lr" in part.page.hypers and "lr" not in hyper and "lr" in chain.numbers:
+        hyper["lr"] = _at_zero(chain, "lr", chain.numbers["lr"])
+    value = spec.start(xp, p, hyper) if callable(spec.start) else spec.start
+    if spec.shape == "number":
+        return float(value)
+    return xp.asarray(value, dtype=p.dtype, device=array_api_compat.device(p))
+
+
+def _at_zero(chain: Chain, name: str, value: Any) -> float:
+    return chain.check(name, schedule_at(value, 0))
+
+
+def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str, Any]:
+    """The slots of one leaf."""
+    xp = array_api_compat.array_namespace(array)
+    dtype = getattr(xp, leaf.signature.compute)
+    p = to_pairs(xp, array) if leaf.complex else array
+    p = xp.astype(p, dtype) if p.dtype != dtype else p
+    found = {}
+    with np.errstate(all="ignore"):
+        for slot, spec, part in chain.slots():
+            if slot in program.slots:
+                value = start(chain, spec, part, xp, p)
+                if leaf.complex and spec.shape == "array":
+                    value = from_pairs(xp, value, array, in_place=False)
+                found[slot] = xp.asarray(value, copy=True) if value is p or value is array else value
+    return found
+
+
+def slot_shape(chain: Chain, slot: str, leaf: Leaf) -> tuple[int, ...]:
+    """The shape of a slot, found on an array that takes no memory."""
+    if all(s.shape == "scalar" for n, s, _ in chain.slots() if n == slot):
+        return ()
+    program = chain.program(leaf.real_shape)
+    if program.outputs[slot].kind.full:
+        return leaf.shape
+    found = next((spec, part) for n, spec, part in chain.slots() if n == slot)
+    p = np.broadcast_to(np.zeros((), leaf.signature.compute), leaf.shape)
+    return tuple(start(chain, *found, np_namespace(), p).shape)
+
+
+def np_namespace() -> Any:
+    """NumPy as the standard has it."""
+    return array_api_compat.array_namespace(np.empty(0))
+
+
+def slot_dtype(leaf: Leaf) -> str:
+    """The dtype of a slot."""
+    return leaf.param if leaf.complex else leaf.signature.compute
+
+
+def slot_names(programs: Sequence[Program | None], chains: Sequence[Chain | None]) -> tuple[str, ...]:
+    """Every slot that some leaf has, in the order of the parts."""
+    live = {slot for program in programs if program is not None for slot in program.slots}
+    order = [slot for chain in chains if chain is not None for slot, _, _ in chain.slots()]
+    return tuple(dict.fromkeys(slot for slot in order if slot in live))
+
+
+def check_slots(
+    state: Mapping[str, Any], spec: Any, leaves: Sequence[Leaf], arrays: Sequence[Any], programs: Sequence[Program | None],
+    chains: Sequence[Chain | None], numbers: Sequence[str],
+) -> dict[str, list]:  # fmt: skip
+    """The slot lists of a state that must be of this optimizer and these params."""
+    if not isinstance(state, dict):
+        raise StateError(f"the state is the dict that init returned; got {type(state).__name__}")
+    wanted = slot_names(programs, chains)
+    keys = {STEP, *wanted, *numbers}
+    if set(state) != keys:
+        missing, extra = sorted(keys - set(state)), sorted(map(str, set(state) - keys))
+        raise StateError(
+            f"the state is of another optimizer: it lacks {names(missing)} and has {names(extra)} too many. "
+            "Make one with init, or step with the optimizer that made this one."
+        )
+    lists = {slot: trees.match(spec, state[slot], f"slot {slot!r} of the state") for slot in wanted}
+    for slot, values in lists.items():
+        for leaf, array, program, value in zip(leaves, arrays, programs, values, strict=True):
+            if program is None or slot not in program.slots:
+                if value is not None:
+                    raise StateError(f"slot {slot!r} of {where(leaf.path)} must be None: this leaf has no such slot; got {type(value).__name__}")
+                continue
+            _check_slot(chains[leaf.branch], slot, leaf, array, value)
+    return lists
+
+
+def _check_slot(chain: Any, slot: str, leaf: Leaf, array: Any, value: Any) -> None:
+    at = f"slot {slot!r} of {where(leaf.path)}"
+    if not hasattr(value, "dtype") or library(value) != library(array):
+        raise StateError(f"{at} must be an array of {library(array)}, as its param; got {type(value).__module__}.{type(value).__name__}")
+    shape = slot_shape(chain, slot, leaf)
+    if tuple(value.shape) != shape:
+        raise StateError(f"{at} must have shape {shape}; got {tuple(value.shape)}. The state is of other params: make one with init.")
+    if name(value) != slot_dtype(leaf):
+        raise StateError(
+            f"{at} must be {slot_dtype(leaf)}, the compute dtype of a {leaf.param} param; got {dtype_name(value.dtype)}. "
+            "The state is of other params: make one with init."
+        )
+
+
+def counts(state: Mapping[str, Any], spec: Any, size: int) -> int | list[int]:
+    """Completed steps: one int, or one per leaf."""
+    value = state[STEP]
+    if _is_count(value):
+        return _count(value)
+    values = trees.match(spec, value, "'step' of the state")
+    if not all(v is None or _is_count(v) for v in values):
+        raise StateError(f"'step' of the state is an int, or a nesting of ints like the params; got {value!r}")
+    return [0 if v is None else _count(v) for v in values]
+
+
+def _is_count(value: Any) -> bool:
+    if isinstance(value, bool | str):
+        return False
+    if isinstance(value, int | np.integer):
+        return True
+    return hasattr(value, "shape") and tuple(value.shape) == () and "int" in dtype_name(getattr(value, "dtype", ""))
+
+
+def _count(value: Any) -> int:
+    value = int(value)
+    if value < 0:
+        raise StateError(f"'step' of the state counts completed steps, so it is at least 0; got {value}")
+    return value
+
+
+def number(value: Any, slot: str) -> float:
+    """A number slot as a float; 0-d arrays are taken back."""
+    if isinstance(value, bool | str) or value is None:
+        raise StateError(f"slot {slot!r} of the state is a number; got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise StateError(f"slot {slot!r} of the state is a number; got {type(value).__name__}") from None
+
+

@@ -1,0 +1,304 @@
+"""The step of an optimizer on real arrays: look at them, plan, drive, and put the results back."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+
+from . import backend as backends
+from . import checks, state as states
+from . import params as trees
+from .complexes import from_pairs, to_pairs
+from .drive import Row, Work, drive
+from .errors import HyperparameterError, names
+from .groups import Branch, assign
+from .plan import Batch, Plan, build, describe
+
+KEPT_PLANS = 16
+
+
+class Seen(NamedTuple):
+    """The arrays of one step, as lists over the flattened params."""
+
+    plan: Plan
+    params: list
+    grads: list
+    slots: dict[str, list]
+    bounds: list  # one per batch
+
+
+class Stepper:
+    """Steps for one optimizer; its plans and buffers are freed with it."""
+
+    def __init__(self, branches: Sequence[Branch]) -> None:
+        self.branches = branches
+        self.chains = [branch.chain for branch in branches]
+        self.plans: OrderedDict[tuple, Plan] = OrderedDict()
+        self.last: tuple[str | None, Plan] | None = None
+        self.lock = threading.Lock()
+
+    def number_slots(self, plan: Plan) -> tuple[str, ...]:
+        """The slots that are one number in the state."""
+        return tuple(dict.fromkeys(n for program in plan.programs if program is not None for n in program.numbers))
+
+    # -- looking at the arrays ------------------------------------------------------------------------------------------------
+    def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen:
+        """Check everything and bind the arrays to a plan; nothing is written."""
+        return self._quick(params, grads, state, donate) or self._careful(params, grads, state, donate)
+
+    def _quick(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
+        """The plan of the last step, when its backend sees by itself that all arrays are as they were then."""
+        if self.last is None or self.last[0] != backends.chosen() or type(state) is not dict:
+            return None
+        plan = self.last[1]
+        slots = plan.programs[0].slots  # type: ignore[union-attr]
+        numbers = plan.programs[0].numbers  # type: ignore[union-attr]
+        if len(state) != 1 + len(slots) + len(numbers) or type(state.get(states.STEP)) is not int or state[states.STEP] < 0:
+            return None
+        found = [trees.leaves_of(plan.spec, tree) for tree in (params, grads, *(state.get(slot) for slot in slots))]
+        if any(leaves is None for leaves in found) or any(n not in state for n in numbers):
+            return None
+        arrays: dict[str, list] = dict(zip(("p", "grad", *slots), found, strict=True))  # type: ignore[arg-type]
+        bound = plan.batches[0].compiled.quick(arrays, donate)  # type: ignore[attr-defined]
+        if bound is None:
+            return None
+        return Seen(plan, arrays["p"], arrays["grad"], {slot: arrays[slot] for slot in slots}, [bound])
+
+    def _careful(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen:
+        leaves, spec = trees.flatten(params)
+        given = trees.match(spec, grads, "grads")
+        plan = self.plan(spec, leaves, given)
+        numbers = self.number_slots(plan)
+        slots = states.check_slots(state, spec, plan.leaves, leaves, plan.programs, self.chains, numbers)
+        if donate:
+            checks.donated(plan, leaves, slots, given)
+        self.last = (backends.chosen(), plan) if plan.quick and all(p.slots for p in plan.programs[:1] if p) else None
+        bounds = [self._bind(batch, leaves, given, slots, donate) for batch in plan.batches]
+        return Seen(plan, leaves, given, slots, bounds)
+
+    def plan(self, spec: Any, leaves: list, grads: list) -> Plan:
+        """The plan for these leaves, made once for each structure, dtypes and shapes."""
+        paths = trees.paths(spec)
+        checks.leaves(paths, leaves)
+        checks.grads(paths, leaves, grads)
+        branch_of = assign(self.branches, paths)
+        described = tuple(describe(*four) for four in zip(paths, leaves, grads, branch_of, strict=True))
+        key = (spec, described, backends.chosen(), type(leaves[0]) if leaves else None)
+        with self.lock:
+            plan = self.plans.get(key)
+            if plan is None:
+                plan = self.plans[key] = build(spec, described, self.chains, leaves)
+                if len(self.plans) > KEPT_PLANS:
+                    self.plans.popitem(last=False)
+            self.plans.move_to_end(key)
+        return plan
+
+    def _bind(self, batch: Batch, params: list, grads: list, slots: dict[str, list], donate: bool) -> Any:
+        scalars = {str(n.attr) for n in batch.program.nodes if n.op == "state_scalar"}
+        kept = [slot for slot in batch.program.slots if slot not in scalars and batch.program.outputs[slot].is_array]
+        lists = {"p": params, "grad": grads, **{slot: slots[slot] for slot in kept}}
+        arrays = {name: [values[i] for i in batch.leaves] for name, values in lists.items()}
+        if batch.complex:
+            xp = array_api_compat.array_namespace(arrays["p"][0])
+            arrays = {name: [to_pairs(xp, x) for x in values] for name, values in arrays.items()}
+        return batch.compiled.bind(arrays, donate and not batch.complex)
+
+    # -- numbers ----------------------------------------------------------------------------------------------------------------
+    def numbers_at(self, overrides: Mapping[str, Any]) -> Callable[[int], Callable[[str, float], float]]:
+        """For each branch, what a hyperparameter is worth at a clock: a number, or a schedule of the completed count."""
+
+        def of(branch: int) -> Callable[[str, float], float]:
+            chain = self.chains[branch]
+            assert chain is not None
+            values = {**chain.numbers, **{k: v for k, v in overrides.items() if k in chain.hypers}}
+
+            def number(name: str, clock: float) -> float:
+                value = values[name]
+                return chain.check(name, value(int(clock) - 1)) if callable(value) else value
+
+            return number
+
+        made: dict[int, Callable] = {}
+        return lambda branch: made.get(branch) or made.setdefault(branch, of(branch))
+
+    def rows(self, plan: Plan, state: Mapping[str, Any]) -> list[tuple[list[Row], np.ndarray]]:
+        """For each batch the distinct rows, and the row of each leaf."""
+        counts = states.counts(state, plan.spec, len(plan.leaves))
+        named = {n: self._number_of(plan, state[n], n) for n in self.number_slots(plan)}
+        found = []
+        for batch in plan.batches:
+            uniform = isinstance(counts, int) and not any(isinstance(v, list) for by in named.values() for v in by.values())
+            places: dict[Row, int] = {}
+            if uniform:
+                row_of = np.empty(len(batch.leaves), np.int64)
+                for branch in dict.fromkeys(batch.branches.tolist()):
+                    row = Row(branch, counts + 1, tuple(self._pick(named[n], branch, 0) for n in batch.program.numbers))  # type: ignore[operator]
+                    row_of[batch.branches == branch] = places.setdefault(row, len(places))
+            else:
+                of = []
+                for i, branch in zip(batch.leaves, batch.branches.tolist(), strict=True):
+                    t = (counts if isinstance(counts, int) else counts[i]) + 1
+                    row = Row(branch, t, tuple(self._pick(named[n], branch, i) for n in batch.program.numbers))
+                    of.append(places.setdefault(row, len(places)))
+                row_of = np.array(of, np.int64)
+            found.append((list(places), row_of))
+        return found
+
+    def _number_of(self, plan: Plan, value: Any, slot: str) -> dict[int, Any]:
+        """A number slot by branch: a float, or one per leaf once counts differ."""
+        if len(self.branches) == 1:
+            by_branch = {0: value}
+        else:
+            having = [i for i, chain in enumerate(self.chains) if chain is not None and slot in chain.slot_names]
+            wanted = {self.branches[i].pattern for i in having}
+            if not isinstance(value, dict) or set(value) != wanted:
+                raise states.StateError(f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r}")
+            by_branch = {i: value[self.branches[i].pattern] for i in having}
+        return {
+            branch: states.number(v, slot)
+            if not isinstance(v, dict | list | tuple)
+            else [None if x is None else states.number(x, slot) for x in trees.match(plan.spec, v, f"slot {slot!r} of the state")]
+            for branch, v in by_branch.items()
+        }
+
+    @staticmethod
+    def _pick(by_branch: dict[int, Any], branch: int, leaf: int) -> float:
+        value = by_branch[branch]
+        return value[leaf] if isinstance(value, list) else value
+
+    # -- the step -----------------------------------------------------------------------------------------------------------------
+    def run(self, params: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
+        """One step."""
+        seen = self.look(params, grads, state, donate)
+        plan = seen.plan
+        givens = self._givens(plan, overrides)
+        works = []
+        for batch, bound, (rows, row_of) in zip(plan.batches, seen.bounds, self.rows(plan, state), strict=True):
+            work = Work(batch, bound, rows, row_of, self._scalars(batch, seen.slots))
+            work.give(givens)
+            works.append(work)
+        number = self.numbers_at(overrides)
+        stored = drive(plan, works, number)
+        return self._result(seen, works, stored, params, state, donate)
+
+    def _givens(self, plan: Plan, overrides: dict[str, Any]) -> dict[str, float]:
+        declared = {
+            slot: spec
+            for chain in self.chains
+            if chain is not None
+            for part in chain.parts
+            for slot, spec in part.page.slots.items()
+            if spec.shape == "given"
+        }
+        found = {}
+        for name, spec in declared.items():
+            value = overrides.pop(name, spec.start)
+            if value is None:
+                raise HyperparameterError(f"this optimizer needs {name}: write step(params, grads, state, {name}=...)")
+            found[name] = float(value)
+        return found
+
+    def _scalars(self, batch: Batch, slots: dict[str, list]) -> dict[str, np.ndarray]:
+        wanted = [str(n.attr) for n in batch.program.nodes if n.op == "state_scalar"]
+        return {slot: np.array([float(slots[slot][i]) for i in batch.leaves]) for slot in wanted}
+
+    def _result(
+        self, seen: Seen, works: list[Work], stored: list[dict[str, list]], params: Any, state: Any, donate: bool
+    ) -> tuple[Any, dict]:  # fmt: skip
+        plan = seen.plan
+        lists = {"p": seen.params, **seen.slots}
+        fresh = {name: self._left_alone(plan, values, donate) for name, values in lists.items()}
+        for work, outputs in zip(works, stored, strict=True):
+            for name, values in outputs.items():
+                old = lists[name]
+                if work.batch.complex:
+                    xp = array_api_compat.array_namespace(values[0])
+                    values = [from_pairs(xp, v, old[i], donate) for v, i in zip(values, work.batch.leaves, strict=True)]
+                if len(values) == len(old):
+                    fresh[name] = values
+                else:
+                    for i, value in zip(work.batch.leaves, values, strict=True):
+                        fresh[name][i] = value
+            self._store_scalars(work, fresh, seen.slots, donate)
+        new: dict[str, Any] = {states.STEP: self._counted(plan, state)}
+        for slot in seen.slots:
+            same = donate and all(a is b for a, b in zip(fresh[slot], lists[slot], strict=True))
+            new[slot] = state[slot] if same else trees.rebuild(plan.spec, fresh[slot])
+        for slot in self.number_slots(plan):
+            new[slot] = self._new_number(plan, works, state, slot)
+        same = donate and all(a is b for a, b in zip(fresh["p"], seen.params, strict=True))
+        return params if same else trees.rebuild(plan.spec, fresh["p"]), new
+
+    @staticmethod
+    def _left_alone(plan: Plan, values: list, donate: bool) -> list:
+        """Leaves without a gradient keep their values, copied: a later donation must not reach the old state."""
+        if donate or len(plan.batches) == 1 and len(plan.batches[0].leaves) == len(values):
+            return list(values)
+        return [
+            v if v is None or leaf.grad is not None or program is None else array_api_compat.array_namespace(v).asarray(v, copy=True)
+            for v, leaf, program in zip(values, plan.leaves, plan.programs, strict=True)
+        ]
+
+    def _store_scalars(self, work: Work, fresh: dict[str, list], slots: dict[str, list], donate: bool) -> None:
+        for slot in work.batch.program.slots:
+            node = work.batch.program.outputs[slot]
+            if node.is_array:
+                continue
+            values = np.broadcast_to(work.per_leaf(node), len(work.batch.leaves))
+            for i, value in zip(work.batch.leaves, values, strict=True):
+                old = slots[slot][i]
+                xp = array_api_compat.array_namespace(old)
+                with np.errstate(all="ignore"):
+                    new = xp.asarray(float(value), dtype=old.dtype, device=array_api_compat.device(old))
+                if donate and array_api_compat.is_writeable_array(old):
+                    old[...] = new
+                    new = old
+                fresh[slot][i] = new
+
+    def _counted(self, plan: Plan, state: Any) -> Any:
+        counts = states.counts(state, plan.spec, len(plan.leaves))
+        active = {i for batch in plan.batches for i in batch.leaves}
+        awake = [i for i, program in enumerate(plan.programs) if program is not None]
+        if isinstance(counts, int):
+            if len(active) == len(awake):
+                return counts + 1
+            counts = [counts] * len(plan.leaves)
+        return trees.rebuild(plan.spec, [c + (i in active) for i, c in enumerate(counts)])
+
+    def _new_number(self, plan: Plan, works: list[Work], state: Any, slot: str) -> Any:
+        """A number slot after the step: one number while all leaves of a branch agree, a nesting once they do not."""
+        old = self._number_of(plan, state[slot], slot)
+        values: dict[int, list] = {branch: [None] * len(plan.leaves) for branch in old}
+        newest: dict[int, tuple[int, float]] = {}
+        total = False
+        for work in works:
+            if slot not in work.batch.program.numbers:
+                continue
+            node = work.batch.program.outputs[slot]
+            total = total or node.kind.rank > 0
+            for place, row in zip(work.batch.leaves, work.row_of.tolist(), strict=True):
+                branch, t, _ = work.rows[row]
+                value = values[branch][place] = work.value(row, node)
+                newest[branch] = max(newest.get(branch, (0, value)), (t, value), key=lambda pair: pair[0])
+        found = {branch: self._joined(plan, branch, values[branch], old[branch], newest.get(branch), total) for branch in old}
+        return found[0] if len(self.branches) == 1 else {self.branches[b].pattern: v for b, v in found.items()}
+
+    @staticmethod
+    def _joined(plan: Plan, branch: int, values: list, old: Any, newest: Any, total: bool) -> Any:
+        if newest is None:
+            return old if not isinstance(old, list) else trees.rebuild(plan.spec, old)
+        if total:  # shared by all leaves: as the leaf has it that has stepped most often
+            return newest[1]
+        mine = [i for i, leaf in enumerate(plan.leaves) if leaf.branch == branch and plan.programs[i] is not None]
+        for i in mine:
+            if values[i] is None:
+                values[i] = old[i] if isinstance(old, list) else old
+        first = values[mine[0]]
+        if not isinstance(old, list) and all(values[i] == first or values[i] != values[i] for i in mine):
+            return first
+        return trees.rebuild(plan.spec, values)

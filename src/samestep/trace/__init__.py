@@ -1,0 +1,1 @@
+"""From a page to code: namespace (symbols) -> graph (Program) -> stages -> printers."""

@@ -1,0 +1,407 @@
+"""The symbolic array namespace: what `array_namespace(u)` is while a page is traced.
+
+A page runs on symbols, once; what comes out is a graph. What the tracer does not know it refuses by name.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import TraceError
+from . import floats
+from .graph import Graph, Kind, Node, Rank
+from .ops import ELEMENTWISE
+
+STATIC = ("const", "ndim", "dim", "size")  # known from the shape of a leaf alone
+
+
+class Tracer:
+    """One trace: the graph, the leaf it is traced for, and what the pages asked of its shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.graph = Graph()
+        self.shape = shape
+        self.questions: dict[Node, Any] = {}
+        self.totals: dict[int, tuple] = {}
+        self.scope: tuple = ()  # set by the chain: whose totals these are
+        self.namespace = Namespace(self)
+
+    def symbol(self, value: Any) -> Symbol:
+        """The symbol of a symbol, a number or a truth value."""
+        if isinstance(value, Symbol):
+            if value.tracer is not self:
+                raise TraceError("a symbol of another trace was kept: a page must not store what it is called with")
+            return value
+        if isinstance(value, bool):
+            return self.source("const", value, Kind(Rank.HOST, truth=True))
+        if isinstance(value, int | float):
+            return self.source("const", float(value), Kind(Rank.HOST))
+        raise TraceError(
+            f"a page computes with its arguments and with numbers; got {type(value).__name__}: {value!r}. "
+            "Write a keyword-only hyperparameter or a slot instead."
+        )
+
+    def source(self, op: str, attr: Any, kind: Kind, *args: Symbol) -> Symbol:
+        """A symbol for a source node."""
+        return Symbol(self, self.graph.source(op, attr, kind, tuple(a.node for a in args)))
+
+    def apply(self, op: str, *args: Any, attr: Any = None) -> Symbol:
+        """A symbol for an operation."""
+        return Symbol(self, self.graph.apply(op, *(self.symbol(a).node for a in args), attr=attr))
+
+    def total(self, value: Any) -> Symbol:
+        """The sum over all leaves of one number per leaf."""
+        value = self.symbol(value)
+        if value.node.is_array:
+            value = self.apply("sum", value)
+        node = self.graph.apply("total", value.node)
+        if node.index not in self.totals:
+            ordinal = sum(scope == self.scope for scope, _ in self.totals.values())
+            self.totals[node.index] = (self.scope, ordinal)
+        return Symbol(self, node)
+
+    def ask(self, node: Node) -> Any:
+        """The value of a static node for this leaf, noted down as a question with its answer."""
+        answer = self.questions[node] = static_value(node, self.shape)
+        return answer
+
+
+def static_value(node: Node, shape: tuple[int, ...]) -> Any:
+    """What a node of the shape alone is worth for a leaf of this shape."""
+    match node.op:
+        case "const":
+            return node.attr
+        case "ndim":
+            return len(shape)
+        case "dim":
+            return shape[node.attr]  # type: ignore[index]
+        case "size":
+            size = 1
+            for dim in shape:
+                size *= dim
+            return size
+    arguments = {f"a{i}": static_value(arg, shape) for i, arg in enumerate(node.args)}
+    spelled = ELEMENTWISE[node.op].host.format(*arguments)  # type: ignore[union-attr]
+    return eval(spelled, {**vars(floats), **arguments})  # a spelling of our own table
+
+
+def is_static(node: Node) -> bool:
+    """Whether the shape of the leaf alone decides the value."""
+    if node.op in STATIC:
+        return True
+    return node.op in ELEMENTWISE and bool(node.args) and all(is_static(a) for a in node.args)
+
+
+class Symbol:
+    """What a page computes with: stands for a number or an array."""
+
+    __slots__ = ("node", "tracer")
+    __array_priority__ = 1000
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, tracer: Tracer, node: Node) -> None:
+        self.tracer = tracer
+        self.node = node
+
+    def __array_namespace__(self, api_version: str | None = None) -> Namespace:
+        return self.tracer.namespace
+
+    def __repr__(self) -> str:
+        return f"<symbol {self.node.op} {self.node.attr if self.node.attr is not None else ''}>"
+
+    # what may be asked of a leaf: its rank, one comparison of its dimensions, its size
+    @property
+    def ndim(self) -> Symbol:
+        self._own_shape("ndim")
+        return self.tracer.source("ndim", None, Kind(Rank.LEAF))
+
+    @property
+    def shape(self) -> tuple[Symbol, ...]:
+        return tuple(self.tracer.source("dim", i, Kind(Rank.LEAF)) for i in range(self.ndim))
+
+    @property
+    def size(self) -> Symbol:
+        if self.node.is_array and not self.node.kind.full:
+            return self.tracer.apply("numel", self)
+        return self.tracer.source("size", None, Kind(Rank.LEAF))
+
+    def _own_shape(self, what: str) -> None:
+        if not self.node.kind.full:
+            raise TraceError(f"only an array of the leaf's own shape has .{what} in a page; this is {self!r}")
+
+    @property
+    def mT(self) -> Symbol:
+        return self.tracer.apply("matrix_transpose", self)
+
+    def __getattr__(self, name: str) -> Any:
+        raise TraceError(
+            f"a page cannot read .{name} of a symbol: it may read .ndim, .shape, .size and .mT, "
+            "and everything else is a function of `array_namespace(u)`"
+        )
+
+    def __getitem__(self, index: Any) -> Symbol:
+        raise TraceError(f"a page cannot index a symbol (got [{index!r}]): use xp.where, or a reduction over an axis")
+
+    def __iter__(self) -> Any:
+        raise TraceError("a page cannot loop over a symbol; it is one array, whatever its shape")
+
+    # a symbol has no value, unless the shape of the leaf decides it
+    def _static(self, asked: str) -> Any:
+        if is_static(self.node):
+            return self.tracer.ask(self.node)
+        raise TraceError(
+            f"{asked} of a traced value ({self!r}): a page runs once, before there are numbers. "
+            "Write xp.where(condition, a, b) for a branch, xp.maximum for max, xp.sqrt for math.sqrt."
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._static("the truth"))
+
+    def __int__(self) -> int:
+        return int(self._static("the integer"))
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        return float(self._static("the number"))
+
+    def __pow__(self, other: Any) -> Symbol:
+        if isinstance(other, int | float):  # correctly rounded forms, which a library's pow need not be
+            if other == 1:
+                return self
+            if other == 2:
+                return self * self
+            if other == 0.5:
+                return self.tracer.apply("sqrt", self)
+        return self.tracer.apply("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Symbol:
+        return self.tracer.apply("pow", other, self)
+
+    def __pos__(self) -> Symbol:
+        return self
+
+    def __eq__(self, other: object) -> Symbol:  # type: ignore[override]
+        return self.tracer.apply("equal", self, other)
+
+    def __ne__(self, other: object) -> Symbol:  # type: ignore[override]
+        return self.tracer.apply("not_equal", self, other)
+
+    def __matmul__(self, other: Any) -> Symbol:
+        return self.tracer.apply("matmul", self, other)
+
+
+def _unary(op: str):
+    return lambda self: self.tracer.apply(op, self)
+
+
+def _binary(op: str):
+    return lambda self, other: self.tracer.apply(op, self, other)
+
+
+def _reflected(op: str):
+    return lambda self, other: self.tracer.apply(op, other, self)
+
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "and": "logical_and",
+    "or": "logical_or",
+}
+for _name, _op in _BINARY.items():
+    setattr(Symbol, f"__{_name}__", _binary(_op))
+    setattr(Symbol, f"__r{_name}__", _reflected(_op))
+for _name, _op in {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}.items():
+    setattr(Symbol, f"__{_name}__", _binary(_op))
+for _name, _op in {"neg": "negative", "abs": "abs", "invert": "logical_not"}.items():
+    setattr(Symbol, f"__{_name}__", _unary(_op))
+
+
+class Namespace:
+    """The functions of the standard that a page may call."""
+
+    __array_api_version__ = "2024.12"
+    __name__ = "samestep.trace.namespace"
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self.linalg = Linalg(tracer)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ELEMENTWISE and name != "full_like":
+            arity = ELEMENTWISE[name].arity
+
+            def function(*args: Any) -> Symbol:
+                if len(args) != arity:
+                    raise TraceError(f"xp.{name} takes {arity} argument(s) in a page, got {len(args)}")
+                return self._tracer.apply(name, *args)
+
+            return function
+        known = sorted([*ELEMENTWISE, *(n for n in vars(Namespace) if not n.startswith("_")), "linalg"])
+        raise TraceError(f"xp.{name} is not known to the tracer. Known: {', '.join(known)}")
+
+    def square(self, x: Any) -> Symbol:
+        """x * x."""
+        return self._tracer.apply("multiply", x, x)
+
+    def reciprocal(self, x: Any) -> Symbol:
+        """1 / x."""
+        return self._tracer.apply("divide", 1.0, x)
+
+    def pow(self, x: Any, y: Any) -> Symbol:
+        """x ** y."""
+        return self._tracer.symbol(x) ** y
+
+    def clip(self, x: Any, min: Any = None, max: Any = None) -> Symbol:
+        """x held between min and max; nan stays."""
+        x = self._tracer.symbol(x)
+        x = x if min is None else self._tracer.apply("maximum", x, min)
+        return x if max is None else self._tracer.apply("minimum", x, max)
+
+    def zeros_like(self, x: Any) -> Symbol:
+        """Zeros in the shape of x."""
+        return self._tracer.apply("full_like", x, 0.0)
+
+    def ones_like(self, x: Any) -> Symbol:
+        """Ones in the shape of x."""
+        return self._tracer.apply("full_like", x, 1.0)
+
+    def full_like(self, x: Any, value: Any) -> Symbol:
+        """One number in the shape of x."""
+        return self._tracer.apply("full_like", x, value)
+
+    def sum(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Symbol:
+        """The sum over the leaf (a float64 number, in the pinned order), or over axes."""
+        return self._reduce("sum", x, axis, keepdims)
+
+    def mean(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Symbol:
+        """The mean over the leaf, or over axes."""
+        if axis is None:
+            x = self._tracer.symbol(x)
+            return self._reduce("sum", x, None, keepdims) / x.size
+        return self._reduce("mean", x, axis, keepdims)
+
+    def max(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Symbol:
+        """The largest entry of the leaf, or over axes; nan if one is nan."""
+        return self._reduce("max", x, axis, keepdims)
+
+    def min(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Symbol:
+        """The smallest entry of the leaf, or over axes; nan if one is nan."""
+        return self._reduce("min", x, axis, keepdims)
+
+    def count_nonzero(self, x: Any) -> Symbol:
+        """How many entries of the leaf are not zero."""
+        return self._reduce("count_nonzero", x, None, False)
+
+    def any(self, x: Any) -> Symbol:
+        """Whether any entry of the leaf is true."""
+        return self.count_nonzero(x) > 0
+
+    def all(self, x: Any) -> Symbol:
+        """Whether all entries of the leaf are true."""
+        return self.count_nonzero(self._tracer.apply("logical_not", x)) == 0
+
+    def _reduce(self, name: str, x: Any, axis: Any, keepdims: bool) -> Symbol:
+        x = self._tracer.symbol(x)
+        if not x.node.is_array:
+            raise TraceError(f"xp.{name} reduces an array; {x!r} is a number already")
+        if axis is None:
+            return self._tracer.apply(name, x)
+        axes = tuple(operator.index(a) for a in axis) if isinstance(axis, Sequence) else (operator.index(axis),)
+        return self._tracer.apply(f"{name}_axis", x, attr=(axes, bool(keepdims)))
+
+    def matmul(self, a: Any, b: Any) -> Symbol:
+        """The matrix product."""
+        return self._tracer.apply("matmul", a, b)
+
+    def matrix_transpose(self, x: Any) -> Symbol:
+        """The last two axes exchanged."""
+        return self._tracer.apply("matrix_transpose", x)
+
+    def permute_dims(self, x: Any, axes: Sequence[Any]) -> Symbol:
+        """The axes in another order."""
+        return self._tracer.apply("permute_dims", x, attr=tuple(operator.index(a) for a in axes))
+
+    def reshape(self, x: Any, shape: Sequence[Any]) -> Symbol:
+        """Another shape; dimensions of the leaf stay symbols, so that one program serves every leaf."""
+        return self._tracer.apply("reshape", x, attr=Shape(shape))
+
+
+class Shape(tuple):
+    """A shape in a page: integers, and dimensions of the leaf, spelled `shape[i]`."""
+
+    def __new__(cls, shape: Sequence[Any]) -> Shape:
+        return super().__new__(cls, (Shape._entry(s) for s in shape))
+
+    @staticmethod
+    def _entry(entry: Any) -> int | str:
+        if isinstance(entry, Symbol) and entry.node.op == "dim":
+            return f"shape[{entry.node.attr}]"
+        return operator.index(entry)
+
+    def __repr__(self) -> str:
+        return "(" + "".join(f"{entry}, " for entry in self) + ")"
+
+
+class Linalg:
+    """The linear algebra extension, as far as pages need it."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def __getattr__(self, name: str) -> Any:
+        known = sorted(n for n in vars(Linalg) if not n.startswith("_"))
+        raise TraceError(f"xp.linalg.{name} is not known to the tracer. Known: {', '.join(known)}")
+
+    def vector_norm(self, x: Any) -> Symbol:
+        """The Euclidean norm of the whole leaf, squared and summed in float64."""
+        return self._tracer.apply("sqrt", self._tracer.apply("sum_squares", x))
+
+    def matmul(self, a: Any, b: Any) -> Symbol:
+        """The matrix product."""
+        return self._tracer.apply("matmul", a, b)
+
+    def _items(self, op: str, x: Any, count: int) -> tuple[Symbol, ...]:
+        result = self._tracer.apply(op, x)
+        return tuple(self._tracer.apply("item", result, attr=i) for i in range(count))
+
+    def eigh(self, x: Any) -> tuple[Symbol, ...]:
+        """Eigenvalues and eigenvectors of a symmetric matrix."""
+        return self._items("eigh", x, 2)
+
+    def qr(self, x: Any) -> tuple[Symbol, ...]:
+        """Q and R."""
+        return self._items("qr", x, 2)
+
+    def svd(self, x: Any) -> tuple[Symbol, ...]:
+        """U, S and V^H."""
+        return self._items("svd", x, 3)
+
+
+def eye_like(x: Symbol, dim: Symbol) -> Symbol:
+    """The identity matrix of one of the leaf's dimensions."""
+    return x.tracer.apply("eye", x, attr=Shape((dim,)))
+
+
+def sum_over_params(x: Any) -> Any:
+    """The sum over all leaves of an array, or of one number per leaf: a float64 number, in leaf order.
+
+    Args:
+        x: an array (summed in each leaf in the pinned order first), or a number of the leaf.
+
+    >>> import samestep as ss
+    >>> @ss.gradient()
+    ... def normalize(u):
+    ...     xp = ss.array_namespace(u)
+    ...     return {"u": u / xp.sqrt(ss.sum_over_params(u * u))}
+    """
+    if not isinstance(x, Symbol):
+        raise TraceError(f"sum_over_params belongs in a page, on what the page is called with; got {type(x).__name__}")
+    return x.tracer.total(x)

@@ -1,0 +1,108 @@
+"""The closed table of operations: what a page may say, and how Python says it.
+
+A row is data: the class of exactness, whether the result is a truth value, and one spelling per language of the core: `python`
+runs over an array namespace `xp`, `host` over Python floats (functions of `samestep.trace.floats`). A backend keeps a table of its
+own beside its printer. `{0}`, `{1}` are the arguments, `{attr}` is the node's attribute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXACT, REDUCE, TRANSCENDENTAL, CALL = "exact", "reduce", "transcendental", "call"
+CLASSES = (EXACT, REDUCE, TRANSCENDENTAL, CALL)  # from the strictest to the loosest
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: its arity, spellings, and what is known of its result."""
+
+    arity: int
+    python: str
+    host: str | None = None
+    truth: bool = False
+    exactness: str = EXACT
+
+
+def _infix(sign: str, host: str | None = None, *, truth: bool = False) -> Op:
+    spelling = f"{{0}} {sign} {{1}}"
+    return Op(2, spelling, host or spelling, truth)
+
+
+def _call(name: str, arity: int = 1, host: str | None = None, **kwargs) -> Op:
+    arguments = ", ".join(f"{{{i}}}" for i in range(arity))
+    return Op(arity, f"xp.{name}({arguments})", f"{host or name}({arguments})", **kwargs)
+
+
+ELEMENTWISE: dict[str, Op] = {
+    "add": _infix("+"),
+    "subtract": _infix("-"),
+    "multiply": _infix("*"),
+    "divide": _infix("/", "divide({0}, {1})"),
+    "negative": Op(1, "-{0}", "-{0}"),
+    "abs": _call("abs"),
+    "sqrt": _call("sqrt"),
+    "sign": _call("sign"),
+    "minimum": _call("minimum", 2),
+    "maximum": _call("maximum", 2),
+    "copysign": _call("copysign", 2),
+    "floor": _call("floor"),
+    "ceil": _call("ceil"),
+    "remainder": _call("remainder", 2),
+    "floor_divide": _call("floor_divide", 2),
+    "where": Op(3, "xp.where({0}, {1}, {2})", "({1} if {0} else {2})"),
+    "full_like": Op(2, "xp.zeros_like({0}) + {1}", "{1}"),  # the shape of the first, the value of the second
+    "less": _infix("<", truth=True),
+    "less_equal": _infix("<=", truth=True),
+    "greater": _infix(">", truth=True),
+    "greater_equal": _infix(">=", truth=True),
+    "equal": _infix("==", truth=True),
+    "not_equal": _infix("!=", truth=True),
+    "logical_and": Op(2, "xp.logical_and({0}, {1})", "({0} and {1})", truth=True),
+    "logical_or": Op(2, "xp.logical_or({0}, {1})", "({0} or {1})", truth=True),
+    "logical_not": Op(1, "xp.logical_not({0})", "(not {0})", truth=True),
+    "isfinite": _call("isfinite", truth=True),
+    "isnan": _call("isnan", truth=True),
+    "isinf": _call("isinf", truth=True),
+    "pow": Op(2, "{0} ** {1}", "power({0}, {1})", exactness=TRANSCENDENTAL),
+    "exp": _call("exp", exactness=TRANSCENDENTAL),
+    "expm1": _call("expm1", exactness=TRANSCENDENTAL),
+    "log": _call("log", exactness=TRANSCENDENTAL),
+    "log1p": _call("log1p", exactness=TRANSCENDENTAL),
+    "sin": _call("sin", exactness=TRANSCENDENTAL),
+    "cos": _call("cos", exactness=TRANSCENDENTAL),
+    "acos": _call("acos", exactness=TRANSCENDENTAL),
+    "tanh": _call("tanh", exactness=TRANSCENDENTAL),
+}
+
+# One number out of a whole leaf, in float64, in the pinned order of `samestep.pinned`.
+REDUCTIONS: dict[str, Op] = {
+    "sum": Op(1, "pinned.sum({0})", exactness=REDUCE),
+    "sum_squares": Op(1, "pinned.sum_squares({0})", exactness=REDUCE),
+    "count_nonzero": Op(1, "pinned.count_nonzero({0})"),
+    "max": Op(1, "pinned.max({0})"),
+    "min": Op(1, "pinned.min({0})"),
+    "numel": Op(1, "pinned.numel({0})"),
+}
+
+# Over axes, and linear algebra: results of another shape than the leaf. Sums over an axis run in float64.
+FREE: dict[str, Op] = {
+    "sum_axis": Op(1, "pinned.over_axes('sum', {0}, {attr})", exactness=CALL),
+    "mean_axis": Op(1, "pinned.over_axes('mean', {0}, {attr})", exactness=CALL),
+    "max_axis": Op(1, "pinned.over_axes('max', {0}, {attr})"),
+    "min_axis": Op(1, "pinned.over_axes('min', {0}, {attr})"),
+    "matmul": Op(2, "xp.matmul({0}, {1})", exactness=CALL),
+    "matrix_transpose": Op(1, "xp.matrix_transpose({0})"),
+    "permute_dims": Op(1, "xp.permute_dims({0}, {attr})"),
+    "reshape": Op(1, "xp.reshape({0}, {attr})"),
+    "eye": Op(1, "pinned.eye({0}, {attr})"),
+    "eigh": Op(1, "xp.linalg.eigh({0})", exactness=CALL),
+    "qr": Op(1, "xp.linalg.qr({0})", exactness=CALL),
+    "svd": Op(1, "xp.linalg.svd({0}, full_matrices=False)", exactness=CALL),
+    "item": Op(1, "{0}[{attr}]"),
+}
+
+# Leaves of the graph, and the one step from leaf values to a total: the evaluator gives these, no printer spells them.
+SOURCES = ("const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "total")
+
+OPS: dict[str, Op] = {**ELEMENTWISE, **REDUCTIONS, **FREE}

@@ -1,0 +1,72 @@
+"""The Python printers: straight-line code over an array namespace, and the numbers of a step over floats or vectors."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from hashlib import sha256
+
+from . import floats
+from .graph import Node
+from .ops import OPS
+from .printer import Printer
+from .stages import Numbers, Stage
+
+PYTHON = {name: op.python for name, op in OPS.items()}
+HOST = {name: op.host for name, op in OPS.items() if op.host is not None} | {"number": "number({attr}, {0})"}
+
+
+class ArrayPrinter(Printer):
+    """A stage as a function of arrays; every number it meets, constants too, is a 0-d array of the compute dtype."""
+
+    def __init__(self) -> None:
+        super().__init__(PYTHON)
+
+    def name(self, node: Node) -> str:
+        return f"n[{node.index}]" if not node.is_array else f"x{node.index}"
+
+    def function(self, stage: Stage) -> str:
+        """Source of `stage(xp, pinned, shape, a, n) -> (sums, arrays)`: `a` by name or index, `n` by index."""
+        lines = ["def stage(xp, pinned, shape, a, n):"]
+        lines += [f"    x{node.index} = a[{node.attr!r}]" for node in stage.inputs]
+        lines += [f"    x{node.index} = a[{node.index}]" for node in stage.carried]
+        lines += self.body(stage.body)
+        sums = "".join(f"{self.expression(node)}, " for node in stage.sums)
+        arrays = [f"{node.index}: x{node.index}" for node in stage.keeps] + [f"{k!r}: {self.name(n)}" for k, n in stage.stores]
+        lines.append(f"    return ({sums}), {{{', '.join(arrays)}}}")
+        return "\n".join(lines) + "\n"
+
+
+class NumberPrinter(Printer):
+    """Numbers of one level, read from and written to `e` by index; over floats (`host`), or vectors with one entry per leaf."""
+
+    def function(self, nodes: tuple[Node, ...]) -> str:
+        """Source of `numbers(e, number, xp)`."""
+        made = {n.index for n in nodes}
+        read = {a.index: a for n in nodes for a in n.args if a.op != "const" and a.index not in made}
+        lines = ["def numbers(e, number, xp):"]
+        lines += [f"    x{i} = e[{i}]" for i in sorted(read)]
+        for node in nodes:
+            lines += [f"    {self.statement(node)}", f"    e[{node.index}] = x{node.index}"]
+        return "\n".join([*lines, "    return e"]) + "\n"
+
+
+def compile_stage(stage: Stage) -> Callable:
+    """The array function of a stage."""
+    return load(ArrayPrinter().function(stage), "stage")
+
+
+def compile_numbers(numbers: Numbers) -> tuple[Callable, Callable]:
+    """The functions of a level's numbers: per row over floats, and per leaf over vectors."""
+    host = NumberPrinter(HOST).function(numbers.hosts)
+    leaf = NumberPrinter(PYTHON).function(numbers.leaves)
+    return load(host, "numbers"), load(leaf, "numbers")
+
+
+def load(source: str, name: str) -> Callable:
+    """Compile generated source so that a traceback shows it."""
+    filename = f"<samestep {sha256(source.encode()).hexdigest()[:16]}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    scope: dict = {**vars(floats)}
+    exec(compile(source, filename, "exec"), scope)
+    return scope[name]
