@@ -77,7 +77,36 @@ def load(name: str) -> Backend:
     points = _discovered()
     if name not in points:
         raise BackendError(f"no backend is called {name!r}; installed are {names(sorted(points))}")
-    return points[name].load()
+    try:
+        return points[name].load()
+    except ImportError as error:
+        return Unloadable(name, f"its package cannot be imported: {error}")
+
+
+class Unloadable:
+    """A registered backend whose package is broken: listed with the reason, never chosen."""
+
+    rank = -1
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+
+    def missing(self) -> str:
+        """Why it cannot run here."""
+        return self.reason
+
+    def accepts(self, array: Any) -> bool:
+        """No array."""
+        return False
+
+    def refuses(self, program: Program, signature: Signature) -> str:
+        """Every program."""
+        return self.reason
+
+    def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> Compiled:
+        """Nothing."""
+        raise BackendError(f"backend {self.name!r} cannot run here: {self.reason}")
 
 
 def installed() -> list[Backend]:

@@ -1,0 +1,173 @@
+"""A program on a list of NumPy leaves: address tables, chunks, threads, and the buffers that results go to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from samestep.backend import Signature
+from samestep.trace.graph import Program
+from samestep.trace.stages import Stage, Stages
+
+from . import cache, threads
+from .buffers import Recycler
+from .headers import Layout, Overlaps, gather
+from .printer import LANES, REDUCTIONS, KernelPrinter
+
+TILE = 65536
+BREAK_EVEN = 65536  # elements, below which a second thread costs more than it brings
+SPANS_PER_THREAD = 4  # so that a thread that is late does not keep the others waiting
+assert TILE % LANES == 0
+
+JOIN_SOURCE = """
+def join(chunks, kinds, sums, out):
+    for r in range(len(chunks)):
+        k = chunks[r, 0]
+        for j in range(len(kinds)):
+            x = sums[r, j]
+            if kinds[j] == 0:
+                out[k, j] += x
+            elif x != x or (kinds[j] == 1 and x > out[k, j]) or (kinds[j] == 2 and x < out[k, j]):
+                out[k, j] = x
+"""
+JOIN = {"join": "void(int64[:,::1], int64[::1], float64[:,::1], float64[:,::1])"}
+KINDS = {"+": 0, "max": 1, "min": 2}
+
+
+class CompiledNumba:
+    """Kernels and tables for leaves of one signature and these shapes."""
+
+    def __init__(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> None:
+        self.stages: tuple[Stage, ...] = Stages(program).fused
+        self.writes = tuple(name for name, _ in self.stages[-1].stores)
+        self.names = tuple(dict.fromkeys(("p", "grad", *program.arrays, *self.writes)))
+        self.columns = {name: i for i, name in enumerate(self.names)}
+        self.columns |= {f"new {name}": len(self.names) + i for i, name in enumerate(self.writes)}
+        printer = KernelPrinter(program, signature, self.columns)
+        self.kernels = cache.load("kernel", *printer.source())
+        dtypes = {name: np.dtype(printer.dtype(name)) for name in self.names}
+        self.layouts = {name: Layout(shapes, [dtype] * len(shapes)) for name, dtype in dtypes.items()}
+        self.recyclers = {name: Recycler(shapes, [dtypes[name]] * len(shapes)) for name in self.writes}
+        self.size = len(shapes)
+        self.chunks = _chunks(self.layouts["p"].sizes)
+        self.elements = np.concatenate([[0], np.cumsum(self.chunks[:, 2])])
+        donated = [name for name in self.names if name != "grad"]
+        self.order = [self.columns[name] for name in [*donated, "grad"]]
+        nbytes = np.concatenate([self.layouts[name].nbytes for name in [*donated, "grad"]])
+        self.overlaps = Overlaps(nbytes, written=self.size * len(donated))
+
+    def quick(self, arrays: dict[str, list], donate: bool) -> BoundNumba | None:
+        """Bind, if every array is just what the plan expects; None if one needs a closer look."""
+        addresses = self._addresses(arrays, donate)
+        if addresses is None:
+            return None
+        if donate and self.overlaps.find(addresses[:, self.order].T.reshape(-1)) is not None:
+            return None
+        return BoundNumba(self, arrays, addresses, donate, {})
+
+    def bind(self, arrays: dict[str, list], donate: bool) -> BoundNumba:
+        """Bind arrays that the core has checked; what is not plain is copied, and copied back if donated."""
+        plain, copied = {}, {}
+        for name in self.names:
+            leaves = [_plain(leaf, self.layouts[name].dtypes[i]) for i, leaf in enumerate(arrays[name])]
+            plain[name] = leaves
+            copied |= {(name, i): leaf for i, leaf in enumerate(arrays[name]) if leaves[i] is not leaf}
+        addresses = self._addresses(plain, donate)
+        assert addresses is not None, "the core checked these arrays"
+        return BoundNumba(self, plain, addresses, donate, copied)
+
+    def _addresses(self, arrays: dict[str, list], donate: bool) -> np.ndarray | None:
+        table = np.empty((self.size, len(self.columns)), np.int64)
+        for name in self.names:
+            writeable = donate and name in self.writes
+            if gather(arrays[name], self.layouts[name], table[:, self.columns[name]], writeable) >= 0:
+                return None
+        return table
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Rows of the chunk table for each piece of work: about as many elements in each."""
+        rows, workers = len(self.chunks), threads.num_threads()
+        if workers == 1 or self.elements[-1] < BREAK_EVEN:
+            return [(0, rows)] if rows else []
+        pieces = min(rows, workers * SPANS_PER_THREAD)
+        cuts = np.searchsorted(self.elements, np.linspace(0, self.elements[-1], pieces + 1)[1:-1]).tolist()
+        edges = sorted({0, rows, *cuts})
+        return list(zip(edges, edges[1:], strict=False))
+
+
+class BoundNumba:
+    """One step of these leaves."""
+
+    def __init__(
+        self,
+        compiled: CompiledNumba,
+        arrays: dict[str, list],
+        addresses: np.ndarray,
+        donate: bool,
+        copied: dict[tuple[str, int], np.ndarray],
+    ) -> None:
+        self.compiled = compiled
+        self.arrays = arrays
+        self.addresses = addresses
+        self.donate = donate
+        self.copied = copied
+
+    def sums(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> np.ndarray:
+        """Run a reducing stage; rows of a leaf are joined in order."""
+        compiled, stage = self.compiled, self.compiled.stages[level]
+        found = np.empty((len(compiled.chunks), len(stage.sums)))
+        self._run(stage, hosts, rows, leaves, found)
+        first = np.array([float(REDUCTIONS[n.op][0].replace("math.", "")) for n in stage.sums])
+        out = np.tile(first, (compiled.size, 1))
+        kinds = np.array([KINDS[REDUCTIONS[n.op][2]] for n in stage.sums], np.int64)
+        cache.load("join", JOIN_SOURCE, JOIN)["join"](compiled.chunks, kinds, found, out)
+        return out
+
+    def store(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> dict[str, list]:
+        """Run the last stage, in place or into recycled buffers."""
+        compiled, results = self.compiled, {}
+        for name in compiled.writes:
+            column = self.addresses[:, compiled.columns[f"new {name}"]]
+            if self.donate:
+                column[:] = self.addresses[:, compiled.columns[name]]
+                results[name] = self.arrays[name]
+            else:
+                results[name] = compiled.recyclers[name].take(column)
+        self._run(compiled.stages[level], hosts, rows, leaves, np.empty((0, 0)))
+        if self.donate:
+            for (name, i), leaf in self.copied.items():
+                if name in compiled.writes:
+                    leaf[...] = results[name][i]
+                    results[name][i] = leaf
+        return results
+
+    def _run(self, stage: Stage, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray, sums: np.ndarray) -> None:
+        compiled = self.compiled
+        kernel = compiled.kernels[f"stage{stage.level}"]
+
+        def work(lo: int, hi: int) -> None:
+            kernel(compiled.chunks, lo, hi, self.addresses, rows, hosts, leaves, sums)
+
+        spans = compiled.spans()
+        if len(spans) == 1:
+            work(*spans[0])
+        elif spans:
+            threads.run(work, spans)
+
+
+def _plain(leaf: Any, dtype: np.dtype) -> np.ndarray:
+    """The leaf itself when kernels can run on it, else a copy that they can."""
+    flags = leaf.flags
+    if type(leaf) is np.ndarray and flags.c_contiguous and flags.aligned and leaf.dtype == dtype and leaf.dtype.isnative:
+        return leaf
+    return np.array(leaf, dtype=dtype, order="C", copy=True, subok=False)
+
+
+def _chunks(sizes: np.ndarray) -> np.ndarray:
+    """Rows (leaf, first element, elements), tiles of a leaf in order."""
+    tiles = -(-sizes // TILE)
+    leaf = np.repeat(np.arange(len(sizes)), tiles)
+    start = (np.arange(len(leaf)) - np.repeat(np.cumsum(tiles) - tiles, tiles)) * TILE
+    return np.ascontiguousarray(np.stack([leaf, start, np.minimum(TILE, sizes[leaf] - start)], axis=1), np.int64)

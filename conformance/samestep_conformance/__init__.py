@@ -1,0 +1,1 @@
+"""The checks that every optimizer and every backend of samestep must pass."""

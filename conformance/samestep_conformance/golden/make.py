@@ -1,0 +1,69 @@
+"""Records what other libraries do: `python -m samestep_conformance.golden.make [case ...]` writes <case>.json here."""
+
+import json
+import sys
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cases import CASES, Case
+from .oracles import ORACLES, available
+from .problem import PROBLEMS
+
+FOLDER = Path(__file__).parent
+
+
+def path(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def write(case: Case) -> None:
+    """One line per step: the params after it, leaf after leaf, as Python prints them (which loses nothing)."""
+    oracle = ORACLES[case.name]
+    steps = oracle.run(PROBLEMS[case.problem])
+    record = {
+        "case": case.name,
+        "problem": case.problem,
+        **oracle.described(),
+        "versions": oracle.versions(),
+        "script": f"python -m samestep_conformance.golden.make {case.name}",
+        "date": date.today().isoformat(),
+        "leaves": {leaf: list(p.shape) for leaf, p in steps[0].items()},
+    }
+    lines = [np.concatenate([p.ravel() for p in params.values()]).tolist() for params in steps]
+    head = json.dumps(record, indent=1)[:-2]
+    path(case.name).write_text(
+        f'{head},\n "steps": [\n' + ",\n".join(json.dumps(line, separators=(",", ":")) for line in lines) + "\n]}\n"
+    )
+
+
+@cache
+def read(name: str) -> dict[str, Any]:
+    """A record; its "steps" are the params after each step."""
+    record: dict[str, Any] = json.loads(path(name).read_text())
+    shapes = record["leaves"]
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])
+    record["steps"] = [
+        {leaf: part.reshape(shapes[leaf]) for leaf, part in zip(shapes, np.split(line, ends), strict=False)}
+        for line in np.array(record["steps"])
+    ]
+    return record
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - {case.name for case in CASES}
+    if unknown:
+        sys.exit(f"no such case: {', '.join(sorted(unknown))}")
+    for case in CASES:
+        if not names or case.name in names:
+            library = ORACLES[case.name].library
+            if available(library):
+                write(case)
+            print(f"{case.name}: {'written' if available(library) else f'kept as it is, {library} is not installed'}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

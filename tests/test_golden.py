@@ -1,0 +1,72 @@
+"""Every page, and the options that packages have, against the trajectories of code that is not ours."""
+
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.make import FOLDER, read
+from samestep_conformance.golden.oracles import ORACLES
+from samestep_conformance.golden.problem import PROBLEMS, STEPS, Leaves
+
+import samestep as ss
+
+TRANSCRIPTIONS = runpy.run_path(str(Path(__file__).with_name("transcriptions.py")))["TRANSCRIPTIONS"]
+
+
+def same(ours: Leaves, theirs: Leaves, tolerance: float, t: int) -> None:
+    """|a - b| <= tolerance * max(1, |a|) everywhere, NaN where they have NaN."""
+    assert ours.keys() == theirs.keys()
+    for leaf, a in theirs.items():
+        assert ours[leaf].shape == a.shape and ours[leaf].dtype == a.dtype == np.float64
+        error = np.where(np.isnan(a) & np.isnan(ours[leaf]), 0.0, np.abs(a - ours[leaf]) / np.maximum(1.0, np.abs(a)))
+        assert error.max() <= tolerance, f"{leaf} is off by {error.max():.1e} in step {t}"
+
+
+def trajectory(make: Callable[[object], ss.Optimizer], problem: str) -> Iterator[tuple[int, Leaves]]:
+    optimizer = make(ss)
+    params = PROBLEMS[problem].params()
+    state = optimizer.init(params)
+    for t in range(1, STEPS + 1):
+        params, state = optimizer.step(params, PROBLEMS[problem].gradient(params, t), state)
+        yield t, params
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_golden(case):
+    theirs = read(case.name)["steps"]
+    for t, ours in trajectory(case.ours, case.problem):
+        same(ours, theirs[t - 1], case.tolerance, t)
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTIONS)
+def test_transcription(name):
+    make, theirs = TRANSCRIPTIONS[name]
+    for (t, ours), expected in zip(trajectory(make, "vector"), theirs(PROBLEMS["vector"]), strict=True):
+        same(ours, expected, 1e-12, t)
+
+
+def test_a_wrong_trajectory_is_rejected():
+    theirs = read("adamw")["steps"]
+    with pytest.raises(AssertionError, match="is off by"):
+        for t, ours in trajectory(lambda ss: ss.adamw(0.01, weight_decay=0.1 + 1e-7), "vector"):
+            same(ours, theirs[t - 1], 1e-12, t)
+
+
+def test_the_tables_agree():
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names)
+    assert set(names) == set(ORACLES) == {file.stem for file in FOLDER.glob("*.json")}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_record_is_of_this_case(case):
+    assert case.tolerance <= 1e-12 or case.remark, "an exception gives the oracle's own error as its reason"
+    record = read(case.name)
+    described = ORACLES[case.name].described()
+    assert {key: record[key] for key in described} == described
+    assert record["problem"] == case.problem and len(record["steps"]) == STEPS
+    assert record["leaves"] == {leaf: list(shape) for leaf, shape in PROBLEMS[case.problem].shapes.items()}
+    assert record["versions"] and record["script"].endswith(case.name) and record["date"]

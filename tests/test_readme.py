@@ -1,0 +1,49 @@
+"""The examples of README.md and CONTRIBUTING.md run, and the README's set-up commands have the promised form."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(name: str, language: str) -> list[tuple[int, str]]:
+    """The fenced blocks of one language as (number of the line before the block's first, text)."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return [
+        (text.count("\n", 0, match.start("body")), textwrap.dedent(match["body"]))
+        for match in FENCE.finditer(text)
+        if match["language"] == language
+    ]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_python_blocks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = blocks(name, "python")
+    assert found, f"{name} has no python block"
+    namespace = {"__name__": name.removesuffix(".md")}
+    for before, text in found:
+        # Blank lines in front, so that a traceback shows the line of the page.
+        exec(compile("\n" * before + text, str(ROOT / name), "exec"), namespace)
+
+
+def test_readme_has_exactly_two_setup_commands():
+    commands = [line for _, text in blocks("README.md", "sh") for line in text.splitlines() if "-m venv" in line]
+    assert len(commands) == 2, commands
+    first, second = commands
+    assert first.endswith("/samestep demo")
+    assert "/pytest" in second
+    for command in commands:
+        assert "-c constraints-dev.txt" in command
+        assert not command.endswith("\\")
+
+
+def test_ci_runs_the_readmes_test_command():
+    marks = re.findall(r'grep -F (?:-- )?"([^"]+)"', (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    assert marks, ".ci/run no longer looks for the command in README.md"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert sum(all(mark in line for mark in marks) for line in text.splitlines()) == 1
