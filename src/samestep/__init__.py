@@ -6,6 +6,7 @@ from .algorithms.adam import adam, adamw, scale_by_adam
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.sgd import momentum, sgd
 from .backend import backends, use_backend
+from .explain import explain
 from .groups import freeze
 from .modifiers.cautious import cautious
 from .modifiers.clip import clip_by_global_norm

@@ -310,5 +310,6 @@ def _trace_eval(chain: Chain, shape: tuple[int, ...]) -> Program:
     part = chain.evaluated_at
     assert part is not None and part.page.eval is not None
     bus = _Bus(shape)
-    result = bus.run(part, part.page, part.page.eval, ("p",))
-    return Program({"p": result["p"].node}, (), (), (), tuple(bus.tracer.questions.items()))
+    result = bus.run(part, part.page, part.page.eval, ("p",))["p"].node
+    numbers = tuple(str(n.attr) for n in reachable([result]) if n.op == "state_number")
+    return Program({"p": result}, (), numbers, (), tuple(bus.tracer.questions.items()))

@@ -136,7 +136,3 @@ numpy = Evaluated("numpy")
 
 
 
-
-def at_eval(optimizer: Any, params: Any, state: Any) -> Any:
-    """The parameters to evaluate at, from the eval page of each branch."""
-    raise NotImplementedError

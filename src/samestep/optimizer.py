@@ -160,9 +160,7 @@ class Optimizer:
         """
         if not any(chain is not None and chain.evaluated_at for chain in self.chains):
             return params
-        from .evaluate import at_eval
-
-        return at_eval(self, params, state)
+        return self.stepper.evaluated(params, state)
 
     def restart(self, params: Any, state: Any, reset: Sequence[str] | None = None) -> dict[str, Any]:
         """A state that starts again at these params: the named slots as `init` makes them, and every count back to 0.

@@ -130,6 +130,11 @@ def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[in
     )
 
 
+def one_batch(program: Program, choice: Choice, leaf: Leaf, place: int) -> Batch:
+    """A batch of one leaf."""
+    return _batch(program, choice, [leaf], [place])
+
+
 def _numbers(program: Program) -> tuple:
     levels = []
     for numbers in Stages(program).numbers:

@@ -13,11 +13,13 @@ import numpy as np
 from . import backend as backends
 from . import checks, state as states
 from . import params as trees
+from .backend import Choice
 from .complexes import from_pairs, to_pairs
 from .drive import Row, Work, drive
 from .errors import HyperparameterError, names
 from .groups import Branch, assign
-from .plan import Batch, Plan, build, describe
+from .evaluate import Evaluated, library
+from .plan import Batch, Leaf, Plan, build, describe, one_batch
 
 KEPT_PLANS = 16
 
@@ -100,7 +102,7 @@ class Stepper:
 
     def _bind(self, batch: Batch, params: list, grads: list, slots: dict[str, list], donate: bool) -> Any:
         scalars = {str(n.attr) for n in batch.program.nodes if n.op == "state_scalar"}
-        kept = [slot for slot in batch.program.slots if slot not in scalars and batch.program.outputs[slot].is_array]
+        kept = [name for name in dict.fromkeys((*batch.program.arrays, *batch.program.slots)) if name in slots and name not in scalars]
         lists = {"p": params, "grad": grads, **{slot: slots[slot] for slot in kept}}
         arrays = {name: [values[i] for i in batch.leaves] for name, values in lists.items()}
         if batch.complex:
@@ -126,8 +128,9 @@ class Stepper:
         made: dict[int, Callable] = {}
         return lambda branch: made.get(branch) or made.setdefault(branch, of(branch))
 
-    def rows(self, plan: Plan, state: Mapping[str, Any]) -> list[tuple[list[Row], np.ndarray]]:
-        """For each batch the distinct rows, and the row of each leaf."""
+    def rows(self, plan: Plan, state: Mapping[str, Any], done: bool = False) -> list[tuple[list[Row], np.ndarray]]:
+        """For each batch the distinct rows, and the row of each leaf: at the step to come, or (`done`) after the last one."""
+        ahead = 0 if done else 1
         counts = states.counts(state, plan.spec, len(plan.leaves))
         named = {n: self._number_of(plan, state[n], n) for n in self.number_slots(plan)}
         found = []
@@ -137,12 +140,12 @@ class Stepper:
             if uniform:
                 row_of = np.empty(len(batch.leaves), np.int64)
                 for branch in dict.fromkeys(batch.branches.tolist()):
-                    row = Row(branch, counts + 1, tuple(self._pick(named[n], branch, 0) for n in batch.program.numbers))  # type: ignore[operator]
+                    row = Row(branch, counts + ahead, tuple(self._pick(named[n], branch, 0) for n in batch.program.numbers))  # type: ignore[operator]
                     row_of[batch.branches == branch] = places.setdefault(row, len(places))
             else:
                 of = []
                 for i, branch in zip(batch.leaves, batch.branches.tolist(), strict=True):
-                    t = (counts if isinstance(counts, int) else counts[i]) + 1
+                    t = (counts if isinstance(counts, int) else counts[i]) + ahead
                     row = Row(branch, t, tuple(self._pick(named[n], branch, i) for n in batch.program.numbers))
                     of.append(places.setdefault(row, len(places)))
                 row_of = np.array(of, np.int64)
@@ -170,6 +173,32 @@ class Stepper:
     def _pick(by_branch: dict[int, Any], branch: int, leaf: int) -> float:
         value = by_branch[branch]
         return value[leaf] if isinstance(value, list) else value
+
+    def evaluated(self, params: Any, state: Any) -> Any:
+        """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
+        leaves, spec = trees.flatten(params)
+        plan = self.plan(spec, leaves, leaves)
+        slots = states.check_slots(state, spec, plan.leaves, leaves, plan.programs, self.chains, self.number_slots(plan))
+        found = list(leaves)
+        number = self.numbers_at({})
+        for batch, (rows, row_of) in zip(plan.batches, self.rows(plan, state, done=True), strict=True):
+            for k, i in enumerate(batch.leaves):
+                leaf, row = plan.leaves[i], rows[row_of[k]]
+                chain = self.chains[leaf.branch]
+                if chain is None or chain.evaluated_at is None:
+                    continue
+                program = chain.eval_program(leaf.real_shape)
+                single = Leaf(leaf.path, leaf.shape, leaf.param, leaf.param, leaf.branch)
+                choice = Choice(Evaluated(library(leaves[i])), "eval_params")
+                alone = one_batch(program, choice, single, i)
+                named = dict(zip(batch.program.numbers, row.numbers, strict=True))
+                kept = Row(row.branch, row.t, tuple(named[n] for n in program.numbers))
+                bound = self._bind(alone, leaves, leaves, slots, donate=False)
+                work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots))
+                found[i] = drive(Plan(spec, plan.leaves, (alone,), plan.programs), [work], number)[0]["p"][0]
+                if leaf.complex:
+                    found[i] = from_pairs(array_api_compat.array_namespace(found[i]), found[i], leaves[i], in_place=False)
+        return trees.rebuild(spec, found)
 
     # -- the step -----------------------------------------------------------------------------------------------------------------
     def run(self, params: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:

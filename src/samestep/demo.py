@@ -1,0 +1,416 @@
+"""`samestep demo`: two classifiers learn the UCI handwritten digits, on every array library that a backend runs.
+
+The models, their losses and their gradients are written by hand in the array standard, so one code serves every library. Each run takes
+the same minibatches from the same start. Both optimizers are arithmetic and square roots alone, which every backend must do bit for bit:
+so a run on another library ends at the very bits of the first one, or would have, had its gradients been the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import samestep as ss
+
+from .backend import load
+from .errors import SamestepError
+
+Layers = list[dict[str, Any]]  # a weight and a bias each
+EPOCHS, BATCH, SEED = 20, 32, 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained, by which optimizer, and the accuracy on the held-out quarter that it must exceed."""
+
+    name: str
+    sizes: tuple[int, ...]
+    optimizer: ss.Optimizer
+    wanted: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {'-'.join(map(str, self.sizes))}"
+
+
+MODELS = (
+    Model("softmax classifier", (64, 10), ss.adamw(1e-2), 0.93),
+    Model("two-layer network", (64, 32, 10), ss.lion(2e-3, weight_decay=0.1), 0.95),
+)
+
+
+# The data
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images and one-hot labels, float32; a fixed quarter is held out."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+    def batches(self, epochs: int) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+        """For each epoch its minibatches, in an order that only the seed decides."""
+        rng = np.random.default_rng(SEED)
+        images, labels = self.train
+        for _ in range(epochs):
+            order = rng.permutation(len(images))
+            chosen = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+            yield [(images[rows], labels[rows]) for rows in chosen]
+
+    def steps(self, epochs: int) -> int:
+        """How many minibatches that is."""
+        return epochs * -(-len(self.train[0]) // BATCH)
+
+
+def digits() -> Data:
+    """The digits as scikit-learn packages them."""
+    images, labels = needed("sklearn.datasets", "scikit-learn").load_digits(return_X_y=True)
+    order = np.random.default_rng(SEED).permutation(len(images))
+    images = (images[order] / 16).astype(np.float32)
+    onehot = np.eye(10, dtype=np.float32)[labels[order]]
+    held_out = len(images) // 4
+    return Data((images[held_out:], onehot[held_out:]), (images[:held_out], onehot[:held_out]))
+
+
+def needed(module: str, package: str) -> Any:
+    """A module of an optional package, or an error that says how to get it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SamestepError(f"samestep demo needs {package} ({error}): pip install 'samestep[demo]'") from error
+
+
+# The models, in the array standard
+
+
+def start(sizes: Sequence[int]) -> Layers:
+    """The first parameters, as NumPy arrays."""
+    rng = np.random.default_rng(SEED)
+    return [
+        {"weight": rng.normal(0, n**-0.5, (n, m)).astype(np.float32), "bias": np.zeros(m, np.float32)}
+        for n, m in zip(sizes[:-1], sizes[1:], strict=True)
+    ]
+
+
+def forward(xp: Any, layers: Layers, x: Any) -> tuple[list[Any], Any]:
+    """What enters each layer, and the logarithms of the probabilities."""
+    *hidden, last = layers
+    inputs = [x]
+    for layer in hidden:
+        inputs.append(xp.tanh(inputs[-1] @ layer["weight"] + layer["bias"]))
+    scores = inputs[-1] @ last["weight"] + last["bias"]
+    scores = scores - xp.max(scores, axis=1, keepdims=True)
+    return inputs, scores - xp.log(xp.sum(xp.exp(scores), axis=1, keepdims=True))
+
+
+def gradients(xp: Any, layers: Layers, x: Any, labels: Any) -> Layers:
+    """The gradient of the mean cross-entropy."""
+    inputs, logs = forward(xp, layers, x)
+    error = (xp.exp(logs) - labels) / x.shape[0]
+    grads: Layers = []
+    for layer, into in zip(reversed(layers), reversed(inputs), strict=True):
+        grads.insert(0, {"weight": xp.matrix_transpose(into) @ error, "bias": xp.sum(error, axis=0)})
+        error = (error @ xp.matrix_transpose(layer["weight"])) * (1 - into * into)  # through tanh
+    return grads
+
+
+def loss(xp: Any, layers: Layers, x: Any, labels: Any) -> float:
+    """The mean cross-entropy."""
+    return -float(xp.sum(forward(xp, layers, x)[1] * labels)) / x.shape[0]
+
+
+def accuracy(xp: Any, layers: Layers, x: Any, labels: Any) -> float:
+    """The share of images whose most probable digit is the right one."""
+    right = xp.argmax(forward(xp, layers, x)[1], axis=1) == xp.argmax(labels, axis=1)
+    return int(xp.sum(xp.astype(right, xp.int32))) / x.shape[0]
+
+
+# Who runs
+
+
+@dataclass(frozen=True)
+class Runner:
+    """An array library, and the backend that steps its arrays."""
+
+    backend: str
+    xp: Any
+    reason: str
+    automatic: bool
+
+    @property
+    def arrays(self) -> str:
+        """The library's name."""
+        return self.xp.__name__.removeprefix("array_api_compat.")
+
+    def context(self) -> contextlib.AbstractContextManager[None]:
+        """In it this backend steps; nothing is asked for where the automatic choice is the same."""
+        return contextlib.nullcontext() if self.automatic else ss.use_backend(self.backend)
+
+
+def runners(names: Sequence[str] = ()) -> tuple[list[Runner], dict[str, str]]:
+    """For each library first the backend that is chosen by itself, then its others; and why a backend is left out.
+
+    NumPy comes first. A backend says by `arrays()` whose arrays it runs, so that a new one, ours or not, joins by itself.
+    """
+    left_out: dict[str, str] = {}
+    libraries: dict[str, tuple[Any, list[str]]] = {np.__name__: (np, [])}
+    for entry in ss.backends():
+        if not entry.installed:
+            left_out[entry.name] = entry.reason
+            continue
+        xp = load(entry.name).arrays()
+        libraries.setdefault(xp.__name__, (xp, []))[1].append(entry.name)
+    found = []
+    for xp, others in libraries.values():
+        automatic = _runner(xp, None)
+        found += [automatic, *(_runner(xp, name) for name in others if name != automatic.backend)]
+    for name in names:
+        with ss.use_backend(name):  # an unknown name, or one that cannot run here, says so
+            found = [runner for runner in found if runner.backend in names]
+    return found, left_out
+
+
+def _runner(xp: Any, name: str | None) -> Runner:
+    params = moved(start(MODELS[0].sizes), xp.asarray)
+    with ss.use_backend(name) if name else contextlib.nullcontext():
+        line = ss.explain(MODELS[0].optimizer, params).lines[0]  # all leaves are alike
+    return Runner(line.backend, xp, line.reason, name is None)
+
+
+def moved(layers: Layers, to: Callable[[Any], Any]) -> Layers:
+    """The same layers with every array converted."""
+    return [{key: to(array) for key, array in layer.items()} for layer in layers]
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """An array of any library, on any device, as NumPy's."""
+    try:
+        return np.asarray(array)
+    except TypeError:  # on an accelerator, which some libraries leave only when asked
+        return np.from_dlpack(array, device="cpu")
+
+
+# Training
+
+
+@dataclass
+class Run:
+    """What came of one model on one runner."""
+
+    model: Model
+    runner: Runner
+    params: Layers = field(default_factory=list)
+    gradients: list[Layers] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # on the training data, before the first epoch and after each
+    accuracies: list[float] = field(default_factory=list)  # on the held-out quarter
+    seconds: list[float] = field(default_factory=list)  # of each step
+    same: str = "reference"
+
+    @property
+    def failures(self) -> list[str]:
+        """What the run owes."""
+        who, found = f"{self.model.name} on {self.runner.backend}", []
+        if not self.accuracies[-1] > self.model.wanted:
+            found.append(f"{who}: accuracy {self.accuracies[-1]:.3f}, not above {self.model.wanted}")
+        if self.same == "NO":
+            found.append(f"{who}: the final parameters are not the bits of the first run")
+        return found
+
+
+def train(model: Model, runner: Runner, data: Data, epochs: int, tick: Callable[[], object]) -> Run:
+    """Train a model from its start; `tick` is called after every step."""
+    run, xp, opt = Run(model, runner), runner.xp, model.optimizer
+    train_set, test_set = [xp.asarray(x) for x in data.train], [xp.asarray(x) for x in data.test]
+    params = moved(start(model.sizes), xp.asarray)
+
+    def look() -> None:
+        run.losses.append(loss(xp, params, *train_set))
+        run.accuracies.append(accuracy(xp, params, *test_set))
+
+    with runner.context():
+        state = opt.init(params)
+        look()
+        for batches in data.batches(epochs):
+            for images, labels in batches:
+                grads = gradients(xp, params, xp.asarray(images), xp.asarray(labels))
+                began = time.perf_counter()
+                params, state = opt.step(params, grads, state)
+                float(params[0]["bias"][0])  # waits for libraries that compute in the background
+                run.seconds.append(time.perf_counter() - began)
+                run.gradients.append(grads)
+                tick()
+            look()
+    run.params = moved(params, to_numpy)
+    return run
+
+
+def compare(run: Run, first: Run) -> None:
+    """Say whether the final parameters have the bits of the first run, by itself or given that run's gradients."""
+    if bits(run.params) == bits(first.params):
+        run.same = "yes"
+    else:
+        run.same = "replayed" if bits(replay(run, first.gradients)) == bits(first.params) else "NO"
+
+
+def replay(run: Run, recorded: list[Layers]) -> Layers:
+    """Where the run's backend ends up with gradients that another run recorded."""
+    xp, opt = run.runner.xp, run.model.optimizer
+    with run.runner.context():
+        params = moved(start(run.model.sizes), xp.asarray)
+        state = opt.init(params)
+        for grads in recorded:
+            params, state = opt.step(params, moved(grads, lambda array: xp.asarray(to_numpy(array))), state)
+    return moved(params, to_numpy)
+
+
+def bits(layers: Layers) -> list[bytes]:
+    """The parameters as bytes."""
+    return [array.tobytes() for layer in layers for array in layer.values()]
+
+
+# What is shown
+
+
+def results(runs: Sequence[Run], epochs: int) -> Table:
+    """The runs of one model."""
+    model = runs[0].model
+    title = f"{model}, {model.optimizer}, {epochs} epochs of {len(runs[0].seconds) // epochs} steps"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in ("arrays", "backend"):
+        table.add_column(column, no_wrap=True)
+    for column in ("loss", "accuracy", "per step", "same bits"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for run in runs:
+        missed = "" if run.accuracies[-1] > model.wanted else "[red]"
+        table.add_row(
+            run.runner.arrays,
+            run.runner.backend,
+            f"{run.losses[-1]:.4f}",
+            f"{missed}{run.accuracies[-1]:.3f}",
+            f"{1e6 * median(run.seconds):.0f} µs",
+            f"[red]{run.same}" if run.same == "NO" else run.same,
+        )
+    return table
+
+
+def choices(found: Sequence[Runner], left_out: dict[str, str]) -> Table:
+    """Which backend steps whose arrays, and why; and which do not."""
+    table = Table(title="Backends", title_justify="left", title_style="bold")
+    for column in ("backend", "arrays", "why"):
+        table.add_column(column, no_wrap=column != "why")
+    for runner in found:
+        table.add_row(runner.backend, runner.arrays, runner.reason)
+    for name, reason in left_out.items():
+        table.add_row(name, "-", f"left out: {reason}", style="dim")
+    return table
+
+
+NOTE = (
+    "accuracy: on the held-out quarter. per step: the median of opt.step alone. same bits: the final parameters against those of the "
+    "first line; 'replayed' says that the library's own gradients differ, and that given the first line's, the bits are the same."
+)
+
+
+def plot(runs: Sequence[Run], file: Path) -> None:
+    """Draw loss and accuracy of every run."""
+    figure = needed("matplotlib.figure", "matplotlib").Figure(figsize=(10, 6.5), layout="constrained")
+    axes = figure.subplots(2, len(MODELS), sharex=True, sharey="row", squeeze=False)
+    for column, model in enumerate(MODELS):
+        above, below = axes[:, column]
+        mine = [run for run in runs if run.model is model]
+        for i, run in enumerate(mine):
+            # The curves of the same bits lie on each other: each one thinner than the one below, so that all are seen.
+            style: dict[str, Any] = {"color": f"C{i}", "linewidth": 1.5 + 2.5 * (len(mine) - 1 - i), "zorder": 2 + i}
+            label = f"{run.runner.backend} ({run.runner.arrays}), {1e6 * median(run.seconds):.0f} µs per step"
+            above.plot(run.losses, label=label, **style)
+            below.plot(run.accuracies, label=label, **style)
+        below.axhline(model.wanted, color="0.5", linestyle=":", linewidth=1, zorder=1)
+        below.annotate(f"{model.wanted}", (0.01, model.wanted), xycoords=("axes fraction", "data"), va="bottom", color="0.4")
+        above.set_title(f"{model}, {model.optimizer.label or 'chain'}", fontsize=10)
+        above.set_yscale("log")
+        below.set_ylim(0.8, 1.0)
+        below.set_xlabel("epoch")
+        below.xaxis.get_major_locator().set_params(integer=True)
+        above.legend(frameon=False, fontsize=9)
+        for each in (above, below):
+            each.grid(alpha=0.3)
+            each.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("training loss")
+    axes[1, 0].set_ylabel("accuracy on the held-out quarter")
+    try:
+        figure.savefig(file, dpi=150)
+    except (OSError, ValueError) as error:
+        raise SamestepError(f"the plot cannot be written to {file}: {error}") from error
+
+
+# The command
+
+
+class Demo:
+    """`samestep demo`."""
+
+    help = "train two classifiers on handwritten digits with every array library that is installed"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw loss and accuracy to this file")
+        parser.add_argument(
+            "--backend", action="append", default=[], metavar="NAME", help="only this backend; may be repeated"
+        )
+        parser.add_argument("--epochs", type=_positive, default=EPOCHS, help=f"passes over the data ({EPOCHS})")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """0 if every run is accurate enough and has the same bits, else 1."""
+        if args.plot:
+            needed("matplotlib.figure", "matplotlib")  # before the work, not after it
+        data = digits()
+        found, left_out = runners(args.backend)
+        runs = self._train(found, data, args.epochs)
+        console = Console()
+        for model in MODELS:
+            console.print(results([run for run in runs if run.model is model], args.epochs), "")
+        console.print(choices(found, left_out))
+        console.print(NOTE, style="dim")
+        if args.plot:
+            plot(runs, args.plot)
+            console.print(f"The curves are in {args.plot}")
+        failures = [failure for run in runs for failure in run.failures]
+        for failure in failures:
+            console.print(failure, style="red")
+        return 1 if failures else 0
+
+    def _train(self, found: Sequence[Runner], data: Data, epochs: int) -> list[Run]:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        runs = []
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            for model in MODELS:
+                mine: list[Run] = []
+                for runner in found:
+                    task = progress.add_task(f"{model.name}, {runner.backend}", total=data.steps(epochs))
+                    mine.append(train(model, runner, data, epochs, lambda task=task: progress.advance(task)))
+                    if len(mine) > 1:
+                        compare(mine[-1], mine[0])
+                runs += mine
+        return runs
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1; got {value}")
+    return value
+
+
+command = Demo()
