@@ -1,4 +1,4 @@
-"""The Numba backend: fused kernels for NumPy arrays, over our own threads. Numba is imported when the first kernel is wanted."""
+"""The Numba backend: fused kernels for NumPy arrays, over our own threads; Numba is imported with the first kernel."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from samestep_numba import headers
 
 ALIGNMENT = 64

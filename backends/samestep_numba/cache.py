@@ -48,7 +48,7 @@ class Stats(NamedTuple):
     discarded: int = 0  # files found damaged or not loadable; each of these is also a compilation
 
 
-_loaded: dict[str, dict[str, Callable]] = {}
+_loaded: dict[tuple, dict[str, Callable]] = {}
 _stats = Stats()
 _lock = threading.RLock()
 
@@ -64,13 +64,13 @@ def load(
     makes file names and tracebacks readable. `nogil=False` is for passes of a few microseconds over Python's memory.
     """
     wanted = {f: (s,) if isinstance(s, str) else tuple(s) for f, s in signatures.items()}
-    key = _key(name, source, wanted, nogil)
-    kernels = _loaded.get(key)
+    asked = name, source, tuple(wanted.items()), nogil
+    kernels = _loaded.get(asked)
     if kernels is None:
         with _lock:  # one compilation per source, however many threads ask for it
-            kernels = _loaded.get(key)
+            kernels = _loaded.get(asked)
             if kernels is None:
-                kernels = _loaded[key] = _load(name, key, source, wanted, nogil)
+                kernels = _loaded[asked] = _load(name, _key(asked), source, wanted, nogil)
     return dict(kernels)
 
 
@@ -89,12 +89,12 @@ def directory() -> Path | None:
     return base / "samestep" if base.is_absolute() else None
 
 
-def _key(name: str, source: str, signatures: Signatures, nogil: bool) -> str:
+def _key(asked: tuple) -> str:
+    """A name for what `load` was asked, with these tools on this machine."""
     machine = cpu_target.target_context.codegen().magic_tuple()  # triple, CPU, features: a home directory may be shared
     python = sys.implementation.cache_tag, getattr(sys, "abiflags", "")
     tools = python, numba.__version__, llvmlite.__version__, machine, _package()
-    parts = name, source, list(signatures.items()), nogil, OPTIONS, tools
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return hashlib.sha256(repr((asked, OPTIONS, tools)).encode()).hexdigest()
 
 
 @functools.cache

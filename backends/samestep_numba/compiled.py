@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from .headers import Layout, Overlaps, gather
 from .printer import LANES, REDUCTIONS, KernelPrinter
 
 TILE = 65536
-BREAK_EVEN = 65536  # elements, below which a second thread costs more than it brings
+BREAK_EVEN = 8 << 20  # bytes moved, below which a second thread costs more than it brings
+FAR = 32 << 20  # bytes moved, above which fresh results had better pass the caches
 SPANS_PER_THREAD = 4  # so that a thread that is late does not keep the others waiting
 assert TILE % LANES == 0
 
@@ -56,6 +58,7 @@ class CompiledNumba:
         donated = [name for name in self.names if name != "grad"]
         self.order = [self.columns[name] for name in [*donated, "grad"]]
         nbytes = np.concatenate([self.layouts[name].nbytes for name in [*donated, "grad"]])
+        self.moved = int(nbytes.sum() + sum(self.layouts[name].nbytes.sum() for name in self.writes))
         self.overlaps = Overlaps(nbytes, written=self.size * len(donated))
 
     def quick(self, arrays: dict[str, list], donate: bool) -> BoundNumba | None:
@@ -69,7 +72,8 @@ class CompiledNumba:
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundNumba:
         """Bind arrays that the core has checked; what is not plain is copied, and copied back if donated."""
-        plain, copied = {}, {}
+        plain: dict[str, list] = {}
+        copied: dict[tuple[str, int], np.ndarray] = {}
         for name in self.names:
             leaves = [_plain(leaf, self.layouts[name].dtypes[i]) for i, leaf in enumerate(arrays[name])]
             plain[name] = leaves
@@ -89,12 +93,12 @@ class CompiledNumba:
     def spans(self) -> list[tuple[int, int]]:
         """Rows of the chunk table for each piece of work: about as many elements in each."""
         rows, workers = len(self.chunks), threads.num_threads()
-        if workers == 1 or self.elements[-1] < BREAK_EVEN:
+        if workers == 1 or self.moved < BREAK_EVEN:
             return [(0, rows)] if rows else []
         pieces = min(rows, workers * SPANS_PER_THREAD)
         cuts = np.searchsorted(self.elements, np.linspace(0, self.elements[-1], pieces + 1)[1:-1]).tolist()
         edges = sorted({0, rows, *cuts})
-        return list(zip(edges, edges[1:], strict=False))
+        return list(pairwise(edges))
 
 
 class BoundNumba:
@@ -146,9 +150,10 @@ class BoundNumba:
     def _run(self, stage: Stage, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray, sums: np.ndarray) -> None:
         compiled = self.compiled
         kernel = compiled.kernels[f"stage{stage.level}"]
+        far = int(not self.donate and compiled.moved > FAR)
 
         def work(lo: int, hi: int) -> None:
-            kernel(compiled.chunks, lo, hi, self.addresses, rows, hosts, leaves, sums)
+            kernel(compiled.chunks, lo, hi, self.addresses, rows, hosts, leaves, sums, far)
 
         spans = compiled.spans()
         if len(spans) == 1:
@@ -160,7 +165,13 @@ class BoundNumba:
 def _plain(leaf: Any, dtype: np.dtype) -> np.ndarray:
     """The leaf itself when kernels can run on it, else a copy that they can."""
     flags = leaf.flags
-    if type(leaf) is np.ndarray and flags.c_contiguous and flags.aligned and leaf.dtype == dtype and leaf.dtype.isnative:
+    if (
+        type(leaf) is np.ndarray
+        and flags.c_contiguous
+        and flags.aligned
+        and leaf.dtype == dtype
+        and leaf.dtype.isnative
+    ):
         return leaf
     return np.array(leaf, dtype=dtype, order="C", copy=True, subok=False)
 

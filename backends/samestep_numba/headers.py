@@ -19,6 +19,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
 from samestep_numba import cache
 
 # CPython's object head is a count and a type, or more in other builds; what follows it is the same in all of them.

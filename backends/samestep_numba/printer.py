@@ -1,7 +1,7 @@
 """A Program as Numba source: one function per stage over rows of a chunk table, everything by address.
 
-A row is at most one tile of one leaf, so what a reduction gives for a row is final. Every line is one SSA statement whose operands have
-the compute dtype; numbers are rounded to it once per row. Loads and stores convert half precision, nothing else casts.
+A row is at most one tile of one leaf, so what a reduction gives for a row is final. Every line is one SSA statement
+whose operands have the compute dtype; numbers are rounded to it once per row. Only loads and stores cast.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from samestep.trace.graph import Node, Program
 from samestep.trace.printer import Printer
 from samestep.trace.stages import Stage, Stages
 
-KERNEL = "void(int64[:,::1], int64, int64, int64[:,::1], int64[::1], float64[:,::1], float64[:,::1], float64[:,::1])"
+KERNEL = (
+    "void(int64[:,::1], int64, int64, int64[:,::1], int64[::1], float64[:,::1], float64[:,::1], float64[:,::1], int64)"
+)
 HEAD = """import math
 from numba import float32, float64
-from samestep_numba.intrinsics import *
+from samestep_numba.half import bf16_to_f32, f32_to_bf16, f32_to_half, half_to_f32
+from samestep_numba.intrinsics import (
+    ceil, copysign, fabs, fence, floor, independent, independent_by, lanes, ld_f32, ld_f64, ld_u16, select, sqrt,
+    st_f32, st_f64, st_u16, stream_copy,
+)
 
 """
 LANES = 256
+BLOCK = 128  # elements that wait in the frame before they pass the caches
 
 # A row per op. `{T}` is the compute dtype; a list is several statements, `s1`, `s2` ... being its own names.
 NAN_AWARE = ["s1 = {0} %s {1}", "s2 = {0} != {0}", "s3 = s1 | s2", "select(s3, {0}, {1})"]
@@ -149,10 +156,10 @@ class KernelPrinter(Printer):
                 lines.append(f"{self.name(node)} = " + (f"{cell} != 0.0" if node.kind.truth else f"{self.T}({cell})"))
         return lines
 
-    def _loads(self, stage: Stage, i: str) -> list[str]:
+    def _loads(self, stage: Stage, i: str, prefix: str = "") -> list[str]:
         found = []
         for node in stage.inputs:
-            read = ACCESS[self.dtype(str(node.attr))][1].format(address=self._access(str(node.attr))[0], i=i)
+            read = ACCESS[self.dtype(str(node.attr))][1].format(address=prefix + self._access(str(node.attr))[0], i=i)
             cast = self.dtype(str(node.attr)) in ("float32", "float64") and self.dtype(str(node.attr)) != self.T
             widened = self.T == "float64" and self.dtype(str(node.attr)) in ("float16", "bfloat16")
             found.append(f"{self.name(node)} = {self.T}({read})" if cast or widened else f"{self.name(node)} = {read}")
@@ -160,27 +167,53 @@ class KernelPrinter(Printer):
 
     def function(self, stage: Stage) -> str:
         """One stage."""
-        parameters = "chunks, lo, hi, addr, rows, host, leaf, sums"
+        parameters = "chunks, lo, hi, addr, rows, host, leaf, sums, far"
         lines = [f"def stage{stage.level}({parameters}):"]
         lines += [f"    w{j} = lanes({LANES})" for j in range(len(stage.sums))]
+        lines += [f"    v{a} = lanes({BLOCK * size // 8})" for a, size in self._outputs(stage)]
         lines.append("    for r in range(lo, hi):")
         inner = self._prologue(stage) + (self._reduce(stage) if stage.sums else self._map(stage))
-        return "\n".join([*lines, *("        " + line for line in inner)]) + "\n"
+        lines += ["        " + line for line in inner]
+        return "\n".join(lines + (["    if far:", "        fence()"] if stage.stores else [])) + "\n"
+
+    def _outputs(self, stage: Stage) -> list[tuple[str, int]]:
+        """Address and element size of each output."""
+        return [(self._access(name, new=True)[0], ACCESS[self.dtype(name)][0]) for name, _ in stage.stores]
 
     def _map(self, stage: Stage) -> list[str]:
-        lines = ["for i in range(n):"]
-        body = self._loads(stage, "i")
+        """All loads, then the arithmetic, then all stores; in blocks that pass the caches where `far` asks for it.
+
+        Large results that lie elsewhere would be read into the caches before they are overwritten; whole lines
+        written past them are not.
+        """
+        outputs = self._outputs(stage)
+        unaligned = " | ".join(f"{a} | n * {size}" for a, size in outputs)
+        lines = [f"d = 0 if ({unaligned}) & 63 else far", f"b = {BLOCK} if d else n", "for q in range(0, n, b):"]
+        block = ["c = min(b, n - q)"]
+        for node in stage.inputs:
+            address = self._access(str(node.attr))[0]
+            block.append(f"b{address} = {address} + q * {ACCESS[self.dtype(str(node.attr))][0]}")
+        block += [f"b{a} = v{a} if d else {a} + q * {size}" for a, size in outputs]
+        body = self._loads(stage, "i", "b")
         for node in stage.body:
             body += self.lines(node)
-        for name, node in stage.stores:
-            body.append(ACCESS[self.dtype(name)][2].format(address=self._access(name, new=True)[0], i="i", value=self.name(node)))
-        return [*lines, *("    " + line for line in body), "independent()"]
+        for (name, node), (a, _) in zip(stage.stores, outputs, strict=True):
+            body.append(ACCESS[self.dtype(name)][2].format(address=f"b{a}", i="i", value=self.name(node)))
+        block += ["for i in range(c):", *("    " + line for line in body), "independent()", "if d:"]
+        block += [f"    stream_copy({a} + q * {size}, v{a}, c * {size})" for a, size in outputs]
+        return [*lines, *("    " + line for line in block)]
 
     def _reduce(self, stage: Stage) -> list[str]:
         """Lanes over rows of 256 elements, then a tree over the lanes: the pinned order."""
-        lines = [f"for j in range({LANES}):"]
+        lines = [f"top = {LANES}", "while top > 1 and top >> 1 >= n:", "    top = top >> 1"]  # fewer lanes, same bits
+        lines += ["for j in range(top):"]
         lines += [f"    st_f64(w{j}, j, {REDUCTIONS[node.op][0]})" for j, node in enumerate(stage.sums)]
-        lines += ["independent()", f"for q in range(0, n, {LANES}):", f"    c = min({LANES}, n - q)", "    for j in range(c):"]
+        lines += [
+            "independent()",
+            f"for q in range(0, n, {LANES}):",
+            f"    c = min({LANES}, n - q)",
+            "    for j in range(c):",
+        ]
         body = ["i = q + j", *self._loads(stage, "i")]
         for node in stage.body:
             body += self.lines(node)
@@ -192,9 +225,11 @@ class KernelPrinter(Printer):
             body += self._joined(j, node, f"ld_f64(w{j}, j)", f"y{j}")
         lines += ["        " + line for line in body]
         lines += ["    independent_by(4)" if self.T == "float32" else "    independent()"]
-        lines += [f"w = {LANES // 2}", "while w > 0:", "    for j in range(w):"]
+        lines += ["w = top >> 1", "while w > 0:", "    for j in range(w):"]
         for j, node in enumerate(stage.sums):
-            lines += ["        " + line for line in self._joined(j, node, f"ld_f64(w{j}, j)", f"ld_f64(w{j}, j + w)", "t")]
+            lines += [
+                "        " + line for line in self._joined(j, node, f"ld_f64(w{j}, j)", f"ld_f64(w{j}, j + w)", "t")
+            ]
         lines += ["    independent()", "    w = w >> 1"]
         return lines + [f"sums[r, {j}] = ld_f64(w{j}, 0)" for j in range(len(stage.sums))]
 

@@ -14,5 +14,23 @@ from .modifiers.decay import decay
 from .modifiers.descend import descend
 from .modifiers.maximize import negate
 from .optimizer import Optimizer, chain, groups
-from .page import cols, copy, count, direction, fraction, full, given, gradient, kept, nonnegative, ones, positive, rows, scalar, unit, update, zeros
+from .page import (
+    cols,
+    copy,
+    count,
+    direction,
+    fraction,
+    full,
+    given,
+    gradient,
+    kept,
+    nonnegative,
+    ones,
+    positive,
+    rows,
+    scalar,
+    unit,
+    update,
+    zeros,
+)
 from .trace.namespace import sum_over_params

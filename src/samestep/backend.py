@@ -184,7 +184,9 @@ def choose(array: Any, program: Program, signature: Signature) -> Choice:
         reason = "" if backend.accepts(array) else f"it does not run on {type(array).__name__}"
         reason = reason or backend.refuses(program, signature) or ""
         if reason:
-            raise BackendError(f"use_backend({asked!r}): {reason}. Leave the choice to samestep, or take another backend.")
+            raise BackendError(
+                f"use_backend({asked!r}): {reason}. Leave the choice to samestep, or take another backend."
+            )
         return Choice(backend, f"asked for by use_backend({asked!r})")
     passed: list[str] = []
     for backend in installed():
@@ -192,10 +194,11 @@ def choose(array: Any, program: Program, signature: Signature) -> Choice:
             continue
         refusal = backend.missing() or backend.refuses(program, signature)
         if refusal is None:
-            return Choice(backend, "; ".join(passed) if passed else f"first choice for {type(array).__module__}.{type(array).__name__}")
+            return Choice(
+                backend,
+                "; ".join(passed) if passed else f"first choice for {type(array).__module__}.{type(array).__name__}",
+            )
         passed.append(f"not {backend.name}: {refusal}")
     from .evaluate import Evaluated, library
 
     return Choice(Evaluated(library(array)), "; ".join(passed) or "evaluated by its own operations")
-
-

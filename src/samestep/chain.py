@@ -45,7 +45,9 @@ class Chain:
         owner = next((part for part in self.parts if part.page.alone), None)
         other = next((part for part in self.parts if part.page.kind == "direction"), None)
         if owner is not None and other is not None:
-            raise ChainError(f"{owner.page.__name__} takes no direction part such as {other.page.__name__}: {owner.page.alone}")
+            raise ChainError(
+                f"{owner.page.__name__} takes no direction part such as {other.page.__name__}: {owner.page.alone}"
+            )
         if "step" in slots:
             raise ChainError("a slot cannot be called 'step': the state keeps its count there")
         _ = self.numbers
@@ -91,7 +93,9 @@ class Chain:
         """Every number without a default has a value."""
         missing = [name for name in self.hypers if name not in given]
         if missing:
-            raise HyperparameterError(f"no part gives {names(missing)}: write it where it is used, as in descend({missing[0]}=1e-3)")
+            raise HyperparameterError(
+                f"no part gives {names(missing)}: write it where it is used, as in descend({missing[0]}=1e-3)"
+            )
 
     def replace(self, values: Mapping[str, Any]) -> Chain:
         """The same parts with other numbers: another optimizer, the same program."""
@@ -192,7 +196,9 @@ class _Bus:
         allowed = {*writes, *(n for n, s in page.slots.items() if s.shape != "given")}
         if not isinstance(result, dict) or set(result) - allowed:
             got = names(set(result) - allowed) if isinstance(result, dict) else type(result).__name__
-            raise TraceError(f"page {page.__name__} must return a dict with some of {names(sorted(allowed))}; got {got}")
+            raise TraceError(
+                f"page {page.__name__} must return a dict with some of {names(sorted(allowed))}; got {got}"
+            )
         return {k: self.tracer.symbol(v) for k, v in result.items()}
 
     def apply(self, part: Part) -> None:
@@ -252,9 +258,13 @@ class _Bus:
     def _write(self, part: Part, name: str, spec: Slot, value: Symbol) -> None:
         qualified, rank = part.qualify(name), value.node.kind.rank
         if spec.shape == "number" and rank > Rank.TOTAL:
-            raise TraceError(f"slot {name!r} of {part.page.__name__} is one number in the state, so a value of each leaf cannot go there")
+            raise TraceError(
+                f"slot {name!r} of {part.page.__name__} is one number in the state, so a value of each leaf cannot go there"
+            )
         if spec.shape == "scalar" and rank > Rank.LEAF:
-            raise TraceError(f"slot {name!r} of {part.page.__name__} is one number per leaf, so an array cannot go there")
+            raise TraceError(
+                f"slot {name!r} of {part.page.__name__} is one number per leaf, so an array cannot go there"
+            )
         if spec.shape == "array":
             value = self._shaped_like_leaf(value)
         if self.gate is not None:
@@ -289,7 +299,11 @@ def _trace(chain: Chain, shape: tuple[int, ...]) -> Program:
         outputs=outputs,
         slots=tuple(n for n in specs if n in live and specs[n].shape != "number"),
         numbers=tuple(n for n in specs if n in live and specs[n].shape == "number"),
-        givens=tuple(dict.fromkeys(g for g in bus.givens if any(n.op == "given" and n.attr == g for n in reachable(outputs.values())))),
+        givens=tuple(
+            dict.fromkeys(
+                g for g in bus.givens if any(n.op == "given" and n.attr == g for n in reachable(outputs.values()))
+            )
+        ),
         questions=tuple(bus.tracer.questions.items()),
         totals={i: scope for i, scope in bus.tracer.totals.items() if i in needed},
     )

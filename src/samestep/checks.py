@@ -20,7 +20,9 @@ def leaves(paths: Sequence[str], arrays: Sequence[Any]) -> None:
         if array is None:
             raise LeafError(f"{where(path)} of the params is None: give an array, or leave it out of the params")
         if not (hasattr(array, "dtype") and hasattr(array, "shape")):
-            raise LeafError(f"{where(path)} of the params is {type(array).__name__} {array!r}: params are arrays, as in numpy.asarray({array!r})")
+            raise LeafError(
+                f"{where(path)} of the params is {type(array).__name__} {array!r}: params are arrays, as in numpy.asarray({array!r})"
+            )
         if library(array) != first:
             raise LeafError(
                 f"{where(path)} is an array of {library(array)}, but the leaves before it are of {first}: "
@@ -39,15 +41,23 @@ def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> 
         if grad is None:
             continue
         if not (hasattr(grad, "dtype") and hasattr(grad, "shape")):
-            raise LeafError(f"{where(path)} of the grads is {type(grad).__name__}: grads are arrays, or None for a leaf that has none")
+            raise LeafError(
+                f"{where(path)} of the grads is {type(grad).__name__}: grads are arrays, or None for a leaf that has none"
+            )
         if library(grad) != library(param):
-            raise LeafError(f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}; convert the gradient")
+            raise LeafError(
+                f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}; convert the gradient"
+            )
         if tuple(grad.shape) != tuple(param.shape):
-            raise LeafError(f"{where(path)}: the gradient must have the shape of its param, {tuple(param.shape)}; got {tuple(grad.shape)}")
+            raise LeafError(
+                f"{where(path)}: the gradient must have the shape of its param, {tuple(param.shape)}; got {tuple(grad.shape)}"
+            )
         if name(grad) not in COMPUTE:
             raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}")
         if (name(grad) in COMPLEX) != (name(param) in COMPLEX):
-            raise LeafError(f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real")
+            raise LeafError(
+                f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real"
+            )
 
 
 def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
@@ -75,9 +85,13 @@ def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Se
     hit = _overlapping(titles, arrays)
     if hit is None:
         of_grads = [(f"gradient of {where(plan.leaves[i].path)}", given[i]) for i in sorted(active)]
-        hit = _overlapping([*titles, *(t for t, _ in of_grads)], [*arrays, *(g for _, g in of_grads)], written=len(arrays))
+        hit = _overlapping(
+            [*titles, *(t for t, _ in of_grads)], [*arrays, *(g for _, g in of_grads)], written=len(arrays)
+        )
     if hit is not None:
-        raise DonationError(f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. Copy one, or donate=False.")
+        raise DonationError(
+            f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. Copy one, or donate=False."
+        )
 
 
 def _overlapping(titles: Sequence[str], arrays: Sequence[Any], written: int | None = None) -> tuple[str, str] | None:

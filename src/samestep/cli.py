@@ -1,4 +1,4 @@
-"""The `samestep` command: its subcommands are whatever the installed packages register, so that the core names none of them."""
+"""The `samestep` command. Its subcommands are what installed packages register: the core names none of them."""
 
 from __future__ import annotations
 
@@ -66,8 +66,7 @@ def build_parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"samestep {version('samestep')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in commands.items():
-        text = command.help.replace("%", "%%")
-        subparser = subparsers.add_parser(name, help=text, description=text)
+        subparser = subparsers.add_parser(name, help=command.help.replace("%", "%%"), description=command.help)
         command.add_arguments(subparser)
         subparser.set_defaults(command=command)
     return parser

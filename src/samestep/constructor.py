@@ -32,11 +32,15 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
         def constructor(*args: Any, **kwargs: Any) -> Optimizer:
             unknown = sorted(set(kwargs) - set(signature.parameters))
             if unknown:
-                raise HyperparameterError(f"{function.__name__} has no {names(unknown)}; it has {names(signature.parameters)}")
+                raise HyperparameterError(
+                    f"{function.__name__} has no {names(unknown)}; it has {names(signature.parameters)}"
+                )
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise HyperparameterError(f"{function.__name__}: {error}; it has {names(signature.parameters)}") from None
+                raise HyperparameterError(
+                    f"{function.__name__}: {error}; it has {names(signature.parameters)}"
+                ) from None
             bound.apply_defaults()
             values = dict(bound.arguments)
             maximize, cautious = values.pop("maximize"), values.pop("cautious", False)

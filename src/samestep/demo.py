@@ -1,8 +1,9 @@
 """`samestep demo`: two classifiers learn the UCI handwritten digits, on every array library that a backend runs.
 
-The models, their losses and their gradients are written by hand in the array standard, so one code serves every library. Each run takes
-the same minibatches from the same start. Both optimizers are arithmetic and square roots alone, which every backend must do bit for bit:
-so a run on another library ends at the very bits of the first one, or would have, had its gradients been the same.
+The models, their losses and their gradients are written by hand in the array standard, so one code serves every
+library. Each run takes the same minibatches from the same start. Both optimizers are arithmetic and square roots
+alone, which every backend must do bit for bit: so each run ends at the very bits of the first one, or would have, had
+its library computed the same gradients.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,16 +44,13 @@ class Model:
     wanted: float
 
     def __str__(self) -> str:
-        return f"{self.name} {'-'.join(map(str, self.sizes))}"
+        return f"{self.name} {'-'.join(map(str, self.sizes))}, {self.optimizer}"
 
 
 MODELS = (
     Model("softmax classifier", (64, 10), ss.adamw(1e-2), 0.93),
-    Model("two-layer network", (64, 32, 10), ss.lion(2e-3, weight_decay=0.1), 0.95),
+    Model("two-layer network", (64, 32, 10), ss.lion(1e-3, weight_decay=1.0), 0.95),
 )
-
-
-# The data
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,7 @@ class Data:
         images, labels = self.train
         for _ in range(epochs):
             order = rng.permutation(len(images))
-            chosen = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
-            yield [(images[rows], labels[rows]) for rows in chosen]
-
-    def steps(self, epochs: int) -> int:
-        """How many minibatches that is."""
-        return epochs * -(-len(self.train[0]) // BATCH)
+            yield [(images[order[i : i + BATCH]], labels[order[i : i + BATCH]]) for i in range(0, len(order), BATCH)]
 
 
 def digits() -> Data:
@@ -92,15 +87,12 @@ def needed(module: str, package: str) -> Any:
         raise SamestepError(f"samestep demo needs {package} ({error}): pip install 'samestep[demo]'") from error
 
 
-# The models, in the array standard
-
-
 def start(sizes: Sequence[int]) -> Layers:
     """The first parameters, as NumPy arrays."""
     rng = np.random.default_rng(SEED)
     return [
         {"weight": rng.normal(0, n**-0.5, (n, m)).astype(np.float32), "bias": np.zeros(m, np.float32)}
-        for n, m in zip(sizes[:-1], sizes[1:], strict=True)
+        for n, m in pairwise(sizes)
     ]
 
 
@@ -137,9 +129,6 @@ def accuracy(xp: Any, layers: Layers, x: Any, labels: Any) -> float:
     return int(xp.sum(xp.astype(right, xp.int32))) / x.shape[0]
 
 
-# Who runs
-
-
 @dataclass(frozen=True)
 class Runner:
     """An array library, and the backend that steps its arrays."""
@@ -160,26 +149,27 @@ class Runner:
 
 
 def runners(names: Sequence[str] = ()) -> tuple[list[Runner], dict[str, str]]:
-    """For each library first the backend that is chosen by itself, then its others; and why a backend is left out.
+    """For each library the backend that is chosen by itself, then its others; and why a backend is left out.
 
-    NumPy comes first. A backend says by `arrays()` whose arrays it runs, so that a new one, ours or not, joins by itself.
+    NumPy comes first. A backend says by `arrays()` whose arrays it runs, so that a new one, ours or not, joins.
     """
     left_out: dict[str, str] = {}
     libraries: dict[str, tuple[Any, list[str]]] = {np.__name__: (np, [])}
     for entry in ss.backends():
-        if not entry.installed:
-            left_out[entry.name] = entry.reason
+        arrays = getattr(load(entry.name), "arrays", None)
+        if not entry.installed or arrays is None:
+            left_out[entry.name] = "it does not say whose arrays it runs" if entry.installed else entry.reason
             continue
-        xp = load(entry.name).arrays()
+        xp = arrays()
         libraries.setdefault(xp.__name__, (xp, []))[1].append(entry.name)
     found = []
     for xp, others in libraries.values():
         automatic = _runner(xp, None)
         found += [automatic, *(_runner(xp, name) for name in others if name != automatic.backend)]
     for name in names:
-        with ss.use_backend(name):  # an unknown name, or one that cannot run here, says so
-            found = [runner for runner in found if runner.backend in names]
-    return found, left_out
+        with ss.use_backend(name):  # raises for an unknown name, and for one that cannot run here
+            pass
+    return ([runner for runner in found if runner.backend in names], {}) if names else (found, left_out)
 
 
 def _runner(xp: Any, name: str | None) -> Runner:
@@ -200,9 +190,6 @@ def to_numpy(array: Any) -> np.ndarray:
         return np.asarray(array)
     except TypeError:  # on an accelerator, which some libraries leave only when asked
         return np.from_dlpack(array, device="cpu")
-
-
-# Training
 
 
 @dataclass
@@ -230,7 +217,7 @@ class Run:
 
 
 def train(model: Model, runner: Runner, data: Data, epochs: int, tick: Callable[[], object]) -> Run:
-    """Train a model from its start; `tick` is called after every step."""
+    """Train a model from its start; `tick` is called after every epoch."""
     run, xp, opt = Run(model, runner), runner.xp, model.optimizer
     train_set, test_set = [xp.asarray(x) for x in data.train], [xp.asarray(x) for x in data.test]
     params = moved(start(model.sizes), xp.asarray)
@@ -250,8 +237,8 @@ def train(model: Model, runner: Runner, data: Data, epochs: int, tick: Callable[
                 float(params[0]["bias"][0])  # waits for libraries that compute in the background
                 run.seconds.append(time.perf_counter() - began)
                 run.gradients.append(grads)
-                tick()
             look()
+            tick()
     run.params = moved(params, to_numpy)
     return run
 
@@ -260,19 +247,14 @@ def compare(run: Run, first: Run) -> None:
     """Say whether the final parameters have the bits of the first run, by itself or given that run's gradients."""
     if bits(run.params) == bits(first.params):
         run.same = "yes"
-    else:
-        run.same = "replayed" if bits(replay(run, first.gradients)) == bits(first.params) else "NO"
-
-
-def replay(run: Run, recorded: list[Layers]) -> Layers:
-    """Where the run's backend ends up with gradients that another run recorded."""
+        return
     xp, opt = run.runner.xp, run.model.optimizer
     with run.runner.context():
         params = moved(start(run.model.sizes), xp.asarray)
         state = opt.init(params)
-        for grads in recorded:
+        for grads in first.gradients:
             params, state = opt.step(params, moved(grads, lambda array: xp.asarray(to_numpy(array))), state)
-    return moved(params, to_numpy)
+    run.same = "replayed" if bits(moved(params, to_numpy)) == bits(first.params) else "NO"
 
 
 def bits(layers: Layers) -> list[bytes]:
@@ -280,67 +262,60 @@ def bits(layers: Layers) -> list[bytes]:
     return [array.tobytes() for layer in layers for array in layer.values()]
 
 
-# What is shown
-
-
-def results(runs: Sequence[Run], epochs: int) -> Table:
+def results(runs: Sequence[Run]) -> Table:
     """The runs of one model."""
-    model = runs[0].model
-    title = f"{model}, {model.optimizer}, {epochs} epochs of {len(runs[0].seconds) // epochs} steps"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column in ("arrays", "backend"):
-        table.add_column(column, no_wrap=True)
-    for column in ("loss", "accuracy", "per step", "same bits"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = Table(title=str(runs[0].model), title_justify="left", title_style="bold")
+    for column in ("arrays", "backend", "loss", "accuracy", "per step", "same bits"):
+        table.add_column(column, justify="left" if column in ("arrays", "backend") else "right", no_wrap=True)
     for run in runs:
-        missed = "" if run.accuracies[-1] > model.wanted else "[red]"
+        accurate = run.accuracies[-1] > run.model.wanted
         table.add_row(
             run.runner.arrays,
             run.runner.backend,
             f"{run.losses[-1]:.4f}",
-            f"{missed}{run.accuracies[-1]:.3f}",
+            f"{'' if accurate else '[red]'}{run.accuracies[-1]:.3f}",
             f"{1e6 * median(run.seconds):.0f} µs",
-            f"[red]{run.same}" if run.same == "NO" else run.same,
+            f"{'[red]' if run.same == 'NO' else ''}{run.same}",
         )
     return table
 
 
 def choices(found: Sequence[Runner], left_out: dict[str, str]) -> Table:
     """Which backend steps whose arrays, and why; and which do not."""
-    table = Table(title="Backends", title_justify="left", title_style="bold")
-    for column in ("backend", "arrays", "why"):
-        table.add_column(column, no_wrap=column != "why")
+    table = Table("backend", "arrays", "why", title="Backends", title_justify="left", title_style="bold")
     for runner in found:
         table.add_row(runner.backend, runner.arrays, runner.reason)
     for name, reason in left_out.items():
-        table.add_row(name, "-", f"left out: {reason}", style="dim")
+        table.add_row(name, "", f"left out: {reason}", style="dim")
     return table
 
 
-NOTE = (
-    "accuracy: on the held-out quarter. per step: the median of opt.step alone. same bits: the final parameters against those of the "
-    "first line; 'replayed' says that the library's own gradients differ, and that given the first line's, the bits are the same."
-)
+NOTE = """\
+loss: on what was learnt from; accuracy: on what was held out; per step: the median time of opt.step, without the
+gradient. same bits: yes, where the final parameters are the first line's to the last bit; replayed, where the library's
+own matmul, tanh or exp gave other gradients, and the parameters are those bits once it is given the first line's."""
 
 
 def plot(runs: Sequence[Run], file: Path) -> None:
     """Draw loss and accuracy of every run."""
     figure = needed("matplotlib.figure", "matplotlib").Figure(figsize=(10, 6.5), layout="constrained")
     axes = figure.subplots(2, len(MODELS), sharex=True, sharey="row", squeeze=False)
+    lowest = min(0.8, *(model.wanted for model in MODELS), *(run.accuracies[-1] - 0.05 for run in runs))
     for column, model in enumerate(MODELS):
         above, below = axes[:, column]
         mine = [run for run in runs if run.model is model]
         for i, run in enumerate(mine):
-            # The curves of the same bits lie on each other: each one thinner than the one below, so that all are seen.
-            style: dict[str, Any] = {"color": f"C{i}", "linewidth": 1.5 + 2.5 * (len(mine) - 1 - i), "zorder": 2 + i}
-            label = f"{run.runner.backend} ({run.runner.arrays}), {1e6 * median(run.seconds):.0f} µs per step"
-            above.plot(run.losses, label=label, **style)
-            below.plot(run.accuracies, label=label, **style)
+            # Curves of the same bits lie on each other: each is thinner than the one below, so that all are seen.
+            width = 1.5 + 6 * (1 - (i + 1) / len(mine))
+            label = f"{run.runner.backend} on {run.runner.arrays} arrays, {1e6 * median(run.seconds):.0f} µs per step"
+            above.plot(run.losses, color=f"C{i}", linewidth=width, solid_capstyle="round", label=label)
+            below.plot(run.accuracies, color=f"C{i}", linewidth=width, solid_capstyle="round")
         below.axhline(model.wanted, color="0.5", linestyle=":", linewidth=1, zorder=1)
-        below.annotate(f"{model.wanted}", (0.01, model.wanted), xycoords=("axes fraction", "data"), va="bottom", color="0.4")
-        above.set_title(f"{model}, {model.optimizer.label or 'chain'}", fontsize=10)
+        at = ("axes fraction", "data")
+        below.annotate(f"above {model.wanted}", (0.01, model.wanted), xycoords=at, va="bottom", color="0.4")
+        above.set_title(str(model), fontsize=10)
         above.set_yscale("log")
-        below.set_ylim(0.8, 1.0)
+        below.set_ylim(lowest, 1.0)
         below.set_xlabel("epoch")
         below.xaxis.get_major_locator().set_params(integer=True)
         above.legend(frameon=False, fontsize=9)
@@ -350,12 +325,9 @@ def plot(runs: Sequence[Run], file: Path) -> None:
     axes[0, 0].set_ylabel("training loss")
     axes[1, 0].set_ylabel("accuracy on the held-out quarter")
     try:
-        figure.savefig(file, dpi=150)
+        figure.savefig(file, dpi=150, format=file.suffix[1:] or "png")
     except (OSError, ValueError) as error:
         raise SamestepError(f"the plot cannot be written to {file}: {error}") from error
-
-
-# The command
 
 
 class Demo:
@@ -379,30 +351,30 @@ class Demo:
         found, left_out = runners(args.backend)
         runs = self._train(found, data, args.epochs)
         console = Console()
+        console.print(f"{len(data.train[0])} digits to learn from, {BATCH} at a time; {len(data.test[0])} held out")
         for model in MODELS:
-            console.print(results([run for run in runs if run.model is model], args.epochs), "")
+            console.print(results([run for run in runs if run.model is model]))
         console.print(choices(found, left_out))
-        console.print(NOTE, style="dim")
+        console.print(NOTE.replace("\n", " "), style="dim")
         if args.plot:
             plot(runs, args.plot)
-            console.print(f"The curves are in {args.plot}")
+            console.print(f"The curves are in {args.plot}", soft_wrap=True)
         failures = [failure for run in runs for failure in run.failures]
         for failure in failures:
-            console.print(failure, style="red")
+            console.print(failure, style="red", soft_wrap=True)
         return 1 if failures else 0
 
     def _train(self, found: Sequence[Runner], data: Data, epochs: int) -> list[Run]:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        runs = []
+        runs: list[Run] = []
         with Progress(*columns, console=Console(stderr=True)) as progress:
             for model in MODELS:
-                mine: list[Run] = []
+                first = len(runs)
                 for runner in found:
-                    task = progress.add_task(f"{model.name}, {runner.backend}", total=data.steps(epochs))
-                    mine.append(train(model, runner, data, epochs, lambda task=task: progress.advance(task)))
-                    if len(mine) > 1:
-                        compare(mine[-1], mine[0])
-                runs += mine
+                    task = progress.add_task(f"{model.name}, {runner.backend}", total=epochs)
+                    runs.append(train(model, runner, data, epochs, partial(progress.advance, task)))
+                    if len(runs) - first > 1:
+                        compare(runs[-1], runs[first])
         return runs
 
 

@@ -26,7 +26,9 @@ class Row(NamedTuple):
 class Work:
     """One batch in one step."""
 
-    def __init__(self, batch: Batch, bound: Bound, rows: Sequence[Row], row_of: np.ndarray, scalars: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self, batch: Batch, bound: Bound, rows: Sequence[Row], row_of: np.ndarray, scalars: dict[str, np.ndarray]
+    ) -> None:
         self.batch = batch
         self.bound = bound
         self.rows = rows
@@ -95,7 +97,9 @@ class Work:
         return node.attr if node.op == "const" else self.hosts[row][node.index]  # type: ignore[return-value]
 
 
-def drive(plan: Plan, works: Sequence[Work], number: Callable[[int], Callable[[str, float], float]]) -> list[dict[str, list]]:
+def drive(
+    plan: Plan, works: Sequence[Work], number: Callable[[int], Callable[[str, float], float]]
+) -> list[dict[str, list]]:
     """Run one step and return the new arrays of each batch by output name."""
     for level in range(plan.depth + 1):
         running = [work for work in works if level <= work.batch.depth]

@@ -116,7 +116,9 @@ class BoundEvaluated:
     def _number(self, value: Any, like: Any) -> Any:
         dtype = self.xp.bool if isinstance(value, bool) else self.dtype
         with np.errstate(all="ignore"):
-            return self.xp.asarray(value if dtype is self.xp.bool else float(value), dtype=dtype, device=self._device(like))
+            return self.xp.asarray(
+                value if dtype is self.xp.bool else float(value), dtype=dtype, device=self._device(like)
+            )
 
     @staticmethod
     def _device(like: Any) -> Any:
@@ -133,6 +135,3 @@ class BoundEvaluated:
 
 
 numpy = Evaluated("numpy")
-
-
-

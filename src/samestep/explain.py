@@ -50,7 +50,9 @@ class Explanation:
         for line in self.lines:
             if path in line.paths:
                 return line.backend
-        raise TreeError(f"no leaf has the path {path!r}; the paths are {names(p for line in self.lines for p in line.paths)}")
+        raise TreeError(
+            f"no leaf has the path {path!r}; the paths are {names(p for line in self.lines for p in line.paths)}"
+        )
 
 
 def explain(optimizer: Optimizer, params: Any) -> Explanation:
@@ -68,7 +70,9 @@ def explain(optimizer: Optimizer, params: Any) -> Explanation:
     leaves, spec = trees.flatten(params)
     plan = optimizer.stepper.plan(spec, leaves, leaves)
     paths = trees.paths(spec)
-    lines = [_line(batch, tuple(paths[i] for i in batch.leaves), plan.leaves[batch.leaves[0]]) for batch in plan.batches]
+    lines = [
+        _line(batch, tuple(paths[i] for i in batch.leaves), plan.leaves[batch.leaves[0]]) for batch in plan.batches
+    ]
     frozen = tuple(path for path, program in zip(paths, plan.programs, strict=True) if program is None)
     if frozen:
         lines.append(Line(frozen, "", "frozen", 0, 0, "exact"))
@@ -78,4 +82,6 @@ def explain(optimizer: Optimizer, params: Any) -> Explanation:
 def _line(batch: Batch, paths: tuple[str, ...], leaf: Any) -> Line:
     program, choice = batch.program, batch.choice
     stages = sum(not stage.empty for stage in batch.compiled.stages)
-    return Line(paths, choice.backend.name, choice.reason, stages, bytes_per_parameter(program, leaf), program.exactness)
+    return Line(
+        paths, choice.backend.name, choice.reason, stages, bytes_per_parameter(program, leaf), program.exactness
+    )

@@ -41,7 +41,9 @@ class Branch:
 
     def matches(self, path: str) -> bool:
         """`*` crosses dots; `*.bias` also matches a bare `bias`."""
-        return fnmatchcase(path, self.pattern) or (self.pattern.startswith("*.") and fnmatchcase(path, self.pattern[2:]))
+        return fnmatchcase(path, self.pattern) or (
+            self.pattern.startswith("*.") and fnmatchcase(path, self.pattern[2:])
+        )
 
 
 def assign(branches: Sequence[Branch], paths: Sequence[str]) -> tuple[int, ...]:
@@ -61,5 +63,7 @@ def overridden(chain: Chain, values: Mapping[str, Any]) -> Chain:
     """The same chain with other numbers."""
     unknown = [key for key in values if key not in chain.hypers]
     if unknown:
-        raise HyperparameterError(f"the default of the groups has no number {names(unknown)}; it has {names(chain.hypers)}")
+        raise HyperparameterError(
+            f"the default of the groups has no number {names(unknown)}; it has {names(chain.hypers)}"
+        )
     return chain.replace(values)

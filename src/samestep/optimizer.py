@@ -179,12 +179,16 @@ class Optimizer:
         fresh = self.init(params)
         leaves, spec = trees.flatten(params)
         plan = self.stepper.plan(spec, leaves, leaves)
-        states.check_slots(state, spec, plan.leaves, leaves, plan.programs, self.chains, self.stepper.number_slots(plan))
+        states.check_slots(
+            state, spec, plan.leaves, leaves, plan.programs, self.chains, self.stepper.number_slots(plan)
+        )
         kept = {s for chain in self.chains if chain is not None for s, spec_, _ in chain.slots() if spec_.keep}
         chosen = {s for s in fresh if s != states.STEP and s not in kept} if reset is None else set(reset)
         unknown = chosen - set(fresh)
         if unknown or states.STEP in chosen:
-            raise states.StateError(f"reset names slots of the state, {names(sorted(set(fresh) - {states.STEP}))}; got {names(sorted(chosen))}")
+            raise states.StateError(
+                f"reset names slots of the state, {names(sorted(set(fresh) - {states.STEP}))}; got {names(sorted(chosen))}"
+            )
         if reset is not None:
             self._together(chosen, set(fresh))
         return {key: fresh[key] if key == states.STEP or key in chosen else state[key] for key in fresh}
@@ -207,7 +211,9 @@ class Optimizer:
         {'lr': 0.05}
         """
         found = {
-            branch.pattern: {name: branch.chain.check(name, states.schedule_at(v, step)) for name, v in branch.chain.numbers.items()}
+            branch.pattern: {
+                name: branch.chain.check(name, states.schedule_at(v, step)) for name, v in branch.chain.numbers.items()
+            }
             for branch in self.branches
             if branch.chain is not None
         }
@@ -246,7 +252,9 @@ class Optimizer:
             for slot, spec, part in branch.chain.slots() if branch.chain is not None else ():
                 if slot in live:
                     p = np.zeros(())
-                    found.setdefault(slot, {})[branch.pattern] = states.start(branch.chain, spec, part, states.np_namespace(), p)
+                    found.setdefault(slot, {})[branch.pattern] = states.start(
+                        branch.chain, spec, part, states.np_namespace(), p
+                    )
         return {slot: by if len(self.branches) > 1 else by[DEFAULT] for slot, by in found.items()}
 
     def _checked(self, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -275,9 +283,13 @@ class Optimizer:
 
     def _unknown(self, key: str, known: set[str], chains: list[Chain]) -> None:
         if any(key in chain.options for chain in chains):
-            raise HyperparameterError(f"{key} is an option, fixed when the optimizer is built: build another one with {key}=...")
+            raise HyperparameterError(
+                f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
+            )
         if key in self.absent:
-            raise HyperparameterError(f"this optimizer was built without {key} (it was 0): build it with {key}=... to change it later")
+            raise HyperparameterError(
+                f"this optimizer was built without {key} (it was 0): build it with {key}=... to change it later"
+            )
         raise HyperparameterError(f"this optimizer has no number {key!r}; step takes {names(sorted(known))}")
 
 
@@ -333,7 +345,9 @@ def _named(parts: Sequence[Part], name: str | None) -> tuple[Part, ...]:
 def _spanning(front: list[Part], groups_: Optimizer, name: str | None) -> Optimizer:
     for part in front:
         if part.page.kind != "gradient":
-            raise ChainError(f"only gradient parts may stand before groups, and span them all; {part.page.__name__} is a {part.page.kind} part")
+            raise ChainError(
+                f"only gradient parts may stand before groups, and span them all; {part.page.__name__} is a {part.page.kind} part"
+            )
     branches = []
     for branch in groups_.branches:
         joined = None
@@ -372,9 +386,11 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
         elif isinstance(value, Optimizer):
             branches.append(Branch(pattern, _single(value, "stand inside groups"), repr(value)))
         else:
-            raise ChainError(f"the group {where(str(pattern))} is an optimizer, a dict of numbers or freeze(); got {value!r}")
+            raise ChainError(
+                f"the group {where(str(pattern))} is an optimizer, a dict of numbers or freeze(); got {value!r}"
+            )
     if not branches or any(b.pattern == DEFAULT for b in branches):
-        raise ChainError(f"groups need at least one pattern, and none called {DEFAULT!r}; without one, use the optimizer itself")
+        raise ChainError(
+            f"groups need at least one pattern, and none called {DEFAULT!r}; without one, use the optimizer itself"
+        )
     return Optimizer((*branches, Branch(DEFAULT, base, repr(default))))
-
-

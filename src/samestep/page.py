@@ -125,7 +125,9 @@ def _as_slot(spec: Any) -> Slot:
         return Slot("number", float(spec))
     if callable(spec):
         return Slot("array", _FromFunction(spec))
-    raise ChainError(f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, a number or a function of p; got {spec!r}")
+    raise ChainError(
+        f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, a number or a function of p; got {spec!r}"
+    )
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,13 @@ class Hyper:
         try:
             value = float(value)
         except (TypeError, ValueError):
-            raise HyperparameterError(f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}") from None
+            raise HyperparameterError(
+                f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}"
+            ) from None
         if value != value:
-            raise HyperparameterError(f"{self.name} must be a number, not nan; check the schedule or the value that was passed")
+            raise HyperparameterError(
+                f"{self.name} must be a number, not nan; check the schedule or the value that was passed"
+            )
         return self._in_domain(value)
 
     def _in_domain(self, value: Any) -> Any:
@@ -212,7 +218,12 @@ class Page:
     """
 
     def __init__(
-        self, kind: str, function: Callable, slots: Mapping[str, Any], eval: Callable | None = None, alone: str | None = None
+        self,
+        kind: str,
+        function: Callable,
+        slots: Mapping[str, Any],
+        eval: Callable | None = None,
+        alone: str | None = None,
     ) -> None:
         self.kind = kind
         self.alone = alone
@@ -297,7 +308,9 @@ class Part:
         return f"{self.page.__name__}({', '.join(values)})"
 
 
-def _decorator(kind: str, eval: Callable | None, slots: dict[str, Any], alone: str | None = None) -> Callable[[Callable], Page]:
+def _decorator(
+    kind: str, eval: Callable | None, slots: dict[str, Any], alone: str | None = None
+) -> Callable[[Callable], Page]:
     return lambda function: Page(kind, function, slots, eval, alone)
 
 

@@ -31,7 +31,9 @@ def leaves_of(spec: Any, tree: Any) -> list | None:
 @lru_cache(maxsize=64)
 def paths(spec: Any) -> tuple[str, ...]:
     """The path of every leaf: keys, indices and fields joined by dots."""
-    return tuple(".".join(str(getattr(entry, "field", entry.entry)) for entry in accessor) for accessor in spec.accessors())
+    return tuple(
+        ".".join(str(getattr(entry, "field", entry.entry)) for entry in accessor) for accessor in spec.accessors()
+    )
 
 
 def match(spec: Any, tree: Any, what: str) -> list:
@@ -47,6 +49,10 @@ def match(spec: Any, tree: Any, what: str) -> list:
     missing = [p for p in wants if p not in set(has)]
     extra = [p for p in has if p not in set(wants)]
     if missing or extra:
-        first = f"{what} lacks {where(missing[0])}" if missing else f"{what} has {where(extra[0])}, which the params lack"
-        raise TreeError(f"{first}: {what} must be a nesting like the params, leaf by leaf ({len(has)} leaves against {len(wants)})")
+        first = (
+            f"{what} lacks {where(missing[0])}" if missing else f"{what} has {where(extra[0])}, which the params lack"
+        )
+        raise TreeError(
+            f"{first}: {what} must be a nesting like the params, leaf by leaf ({len(has)} leaves against {len(wants)})"
+        )
     raise TreeError(f"{what} must be the same nesting as the params, containers too: got {other}, not {spec}")

@@ -54,7 +54,9 @@ class Batch:
     leaves: tuple[int, ...]  # places in the flattened params
     branches: np.ndarray  # of each leaf
     statics: dict[int, np.ndarray]  # numbers that the shape alone decides
-    numbers: tuple  # per level: (Numbers, host function, leaf function, numbers of the rows that the leaf function reads)
+    numbers: (
+        tuple  # per level: (Numbers, host function, leaf function, numbers of the rows that the leaf function reads)
+    )
     complex: bool
 
     @property
@@ -79,7 +81,11 @@ class Plan:
     @property
     def quick(self) -> bool:
         """Whether every backend can look at the arrays of a step by itself, and no leaf is left out."""
-        return len(self.batches) == 1 and len(self.batches[0].leaves) == len(self.leaves) and hasattr(self.batches[0].compiled, "quick")
+        return (
+            len(self.batches) == 1
+            and len(self.batches[0].leaves) == len(self.leaves)
+            and hasattr(self.batches[0].compiled, "quick")
+        )
 
 
 def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
@@ -157,5 +163,3 @@ def bytes_per_parameter(program: Program, leaf: Leaf) -> int:
     reads = sum({"p": sizes[signature.param], "grad": sizes[signature.grad]}.get(n, slot) for n in program.arrays)
     writes = sum(sizes[signature.param] if n == "p" else slot for n, node in program.outputs.items() if node.is_array)
     return reads + writes
-
-

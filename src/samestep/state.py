@@ -107,7 +107,9 @@ def check_slots(
         for leaf, array, program, value in zip(leaves, arrays, programs, values, strict=True):
             if program is None or slot not in program.slots:
                 if value is not None:
-                    raise StateError(f"slot {slot!r} of {where(leaf.path)} must be None: this leaf has no such slot; got {type(value).__name__}")
+                    raise StateError(
+                        f"slot {slot!r} of {where(leaf.path)} must be None: this leaf has no such slot; got {type(value).__name__}"
+                    )
                 continue
             _check_slot(chains[leaf.branch], slot, leaf, array, value)
     return lists
@@ -116,10 +118,14 @@ def check_slots(
 def _check_slot(chain: Any, slot: str, leaf: Leaf, array: Any, value: Any) -> None:
     at = f"slot {slot!r} of {where(leaf.path)}"
     if not hasattr(value, "dtype") or library(value) != library(array):
-        raise StateError(f"{at} must be an array of {library(array)}, as its param; got {type(value).__module__}.{type(value).__name__}")
+        raise StateError(
+            f"{at} must be an array of {library(array)}, as its param; got {type(value).__module__}.{type(value).__name__}"
+        )
     shape = slot_shape(chain, slot, leaf)
     if tuple(value.shape) != shape:
-        raise StateError(f"{at} must have shape {shape}; got {tuple(value.shape)}. The state is of other params: make one with init.")
+        raise StateError(
+            f"{at} must have shape {shape}; got {tuple(value.shape)}. The state is of other params: make one with init."
+        )
     if name(value) != slot_dtype(leaf):
         raise StateError(
             f"{at} must be {slot_dtype(leaf)}, the compute dtype of a {leaf.param} param; got {dtype_name(value.dtype)}. "
@@ -161,5 +167,3 @@ def number(value: Any, slot: str) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise StateError(f"slot {slot!r} of the state is a number; got {type(value).__name__}") from None
-
-

@@ -60,7 +60,11 @@ class Stepper:
         plan = self.last[1]
         slots = plan.programs[0].slots  # type: ignore[union-attr]
         numbers = plan.programs[0].numbers  # type: ignore[union-attr]
-        if len(state) != 1 + len(slots) + len(numbers) or type(state.get(states.STEP)) is not int or state[states.STEP] < 0:
+        if (
+            len(state) != 1 + len(slots) + len(numbers)
+            or type(state.get(states.STEP)) is not int
+            or state[states.STEP] < 0
+        ):
             return None
         found = [trees.leaves_of(plan.spec, tree) for tree in (params, grads, *(state.get(slot) for slot in slots))]
         if any(leaves is None for leaves in found) or any(n not in state for n in numbers):
@@ -102,7 +106,11 @@ class Stepper:
 
     def _bind(self, batch: Batch, params: list, grads: list, slots: dict[str, list], donate: bool) -> Any:
         scalars = {str(n.attr) for n in batch.program.nodes if n.op == "state_scalar"}
-        kept = [name for name in dict.fromkeys((*batch.program.arrays, *batch.program.slots)) if name in slots and name not in scalars]
+        kept = [
+            name
+            for name in dict.fromkeys((*batch.program.arrays, *batch.program.slots))
+            if name in slots and name not in scalars
+        ]
         lists = {"p": params, "grad": grads, **{slot: slots[slot] for slot in kept}}
         arrays = {name: [values[i] for i in batch.leaves] for name, values in lists.items()}
         if batch.complex:
@@ -135,12 +143,16 @@ class Stepper:
         named = {n: self._number_of(plan, state[n], n) for n in self.number_slots(plan)}
         found = []
         for batch in plan.batches:
-            uniform = isinstance(counts, int) and not any(isinstance(v, list) for by in named.values() for v in by.values())
+            uniform = isinstance(counts, int) and not any(
+                isinstance(v, list) for by in named.values() for v in by.values()
+            )
             places: dict[Row, int] = {}
             if uniform:
                 row_of = np.empty(len(batch.leaves), np.int64)
                 for branch in dict.fromkeys(batch.branches.tolist()):
-                    row = Row(branch, counts + ahead, tuple(self._pick(named[n], branch, 0) for n in batch.program.numbers))  # type: ignore[operator]
+                    row = Row(
+                        branch, counts + ahead, tuple(self._pick(named[n], branch, 0) for n in batch.program.numbers)
+                    )  # type: ignore[operator]
                     row_of[batch.branches == branch] = places.setdefault(row, len(places))
             else:
                 of = []
@@ -160,12 +172,17 @@ class Stepper:
             having = [i for i, chain in enumerate(self.chains) if chain is not None and slot in chain.slot_names]
             wanted = {self.branches[i].pattern for i in having}
             if not isinstance(value, dict) or set(value) != wanted:
-                raise states.StateError(f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r}")
+                raise states.StateError(
+                    f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r}"
+                )
             by_branch = {i: value[self.branches[i].pattern] for i in having}
         return {
             branch: states.number(v, slot)
             if not isinstance(v, dict | list | tuple)
-            else [None if x is None else states.number(x, slot) for x in trees.match(plan.spec, v, f"slot {slot!r} of the state")]
+            else [
+                None if x is None else states.number(x, slot)
+                for x in trees.match(plan.spec, v, f"slot {slot!r} of the state")
+            ]
             for branch, v in by_branch.items()
         }
 
@@ -178,7 +195,9 @@ class Stepper:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
         plan = self.plan(spec, leaves, leaves)
-        slots = states.check_slots(state, spec, plan.leaves, leaves, plan.programs, self.chains, self.number_slots(plan))
+        slots = states.check_slots(
+            state, spec, plan.leaves, leaves, plan.programs, self.chains, self.number_slots(plan)
+        )
         found = list(leaves)
         number = self.numbers_at({})
         for batch, (rows, row_of) in zip(plan.batches, self.rows(plan, state, done=True), strict=True):
@@ -197,7 +216,9 @@ class Stepper:
                 work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots))
                 found[i] = drive(Plan(spec, plan.leaves, (alone,), plan.programs), [work], number)[0]["p"][0]
                 if leaf.complex:
-                    found[i] = from_pairs(array_api_compat.array_namespace(found[i]), found[i], leaves[i], in_place=False)
+                    found[i] = from_pairs(
+                        array_api_compat.array_namespace(found[i]), found[i], leaves[i], in_place=False
+                    )
         return trees.rebuild(spec, found)
 
     # -- the step -----------------------------------------------------------------------------------------------------------------
@@ -269,7 +290,9 @@ class Stepper:
         if donate or len(plan.batches) == 1 and len(plan.batches[0].leaves) == len(values):
             return list(values)
         return [
-            v if v is None or leaf.grad is not None or program is None else array_api_compat.array_namespace(v).asarray(v, copy=True)
+            v
+            if v is None or leaf.grad is not None or program is None
+            else array_api_compat.array_namespace(v).asarray(v, copy=True)
             for v, leaf, program in zip(values, plan.leaves, plan.programs, strict=True)
         ]
 
@@ -314,7 +337,9 @@ class Stepper:
                 branch, t, _ = work.rows[row]
                 value = values[branch][place] = work.value(row, node)
                 newest[branch] = max(newest.get(branch, (0, value)), (t, value), key=lambda pair: pair[0])
-        found = {branch: self._joined(plan, branch, values[branch], old[branch], newest.get(branch), total) for branch in old}
+        found = {
+            branch: self._joined(plan, branch, values[branch], old[branch], newest.get(branch), total) for branch in old
+        }
         return found[0] if len(self.branches) == 1 else {self.branches[b].pattern: v for b, v in found.items()}
 
     @staticmethod

@@ -188,7 +188,9 @@ def test_every_byte_is_covered_by_the_checksum(folder):
     load("every byte")
     (file,) = folder.iterdir()
     whole = file.read_bytes()
-    key = next(key for key in cache._loaded if key.startswith(file.stem.rpartition("-")[2]))
+    key = cache._key(
+        ("kernel", SOURCE.format(tag="every byte"), tuple((f, tuple(s)) for f, s in SIGNATURES.items()), True)
+    )
     assert cache._read(file, key)[0] is not None
     for at in range(0, len(whole), 97):
         file.write_bytes(flip(whole, at))
@@ -292,3 +294,34 @@ def test_without_a_compiler(folder, monkeypatch):
     monkeypatch.setattr(cache.numba.config, "DISABLE_JIT", True)
     with pytest.raises(RuntimeError, match="NUMBA_DISABLE_JIT"):
         load("disabled")
+
+
+FORK = f"""
+import os, threading, numpy as np
+from samestep_numba import cache
+signatures = {SIGNATURES!r}
+def load(tag):
+    return cache.load("kernel", {SOURCE!r}.format(tag=tag), signatures)["kernel"]
+load("fork: known")
+held, free = threading.Event(), threading.Event()
+def other():  # a thread that is loading at this moment
+    with cache._lock:
+        held.set(); free.wait(30)
+thread = threading.Thread(target=other)
+thread.start(); held.wait(30)
+pid = os.fork()
+if pid == 0:
+    out = np.zeros(2)
+    load("fork: known")(np.array([1.0, 4.0]), out)
+    load("fork: new")(np.array([1.0, 4.0]), out)
+    os._exit(out.tolist() != [1.5, 2.25])
+free.set(); thread.join()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_forked_child_loads_and_compiles(folder):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", "import sys\n" + FORK]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

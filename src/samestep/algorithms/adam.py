@@ -1,4 +1,20 @@
-"""Adam (draft)."""
+"""Adam and AdamW: a mean of gradients over the root of a mean of their squares.
+
+Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2015, https://arxiv.org/abs/1412.6980, section 2.
+Loshchilov, Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
+Reddi, Kale, Kumar, "On the Convergence of Adam and Beyond", 2018, https://arxiv.org/abs/1904.09237, for amsgrad.
+
+    m <- beta1 m + (1 - beta1) g,    v <- beta2 v + (1 - beta2) g^2,    c1 = 1 - beta1^t,    c2 = 1 - beta2^t
+    u = m / c1 / (sqrt(v / c2 + eps_root) + eps)        "outside", algorithm 1
+    u = m / c1 / sqrt(v / c2 + eps_root + eps)          "inside"
+    u = sqrt(c2) / c1 m / (sqrt(v + eps_root) + eps)    "hat", the paper's epsilon hat
+
+    amsgrad, x in place of v in u:
+    "post"  x = v_max <- max(v_max, v)       "pre"      x / c2 = v_max <- max(v_max, v / c2)
+    "paper" the same, with c1 = c2 = 1       "inplace"  x / c2 = v <- v + (1 - beta2) / c2 max(g^2 - v, 0)
+"""
+
+from typing import Literal
 
 from array_api_compat import array_namespace
 
@@ -8,22 +24,96 @@ from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, zeros
 
 
-@direction(m=zeros, v=zeros)
-def scale_by_adam(u, m, v, t, *, beta1: unit = 0.9, beta2: unit = 0.999, eps: nonnegative = 1e-8):
-    """The direction of Adam."""
+@direction(m=zeros, v=zeros, v_max=zeros)
+def scale_by_adam(
+    u,
+    m,
+    v,
+    v_max,
+    t,
+    *,
+    beta1: unit = 0.9,
+    beta2: unit = 0.999,
+    eps: nonnegative = 1e-8,
+    eps_mode: Literal["outside", "inside", "hat"] = "outside",
+    eps_root: nonnegative = 0.0,
+    amsgrad: Literal[False, True, "post", "pre", "paper", "inplace"] = False,
+    bias_correction: bool = True,
+):
+    """The direction of Adam; the arguments are those of `adam`.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.scale_by_adam(eps=1e-6), ss.descend(0.01)) == ss.adam(0.01, eps=1e-6)
+    True
+    """
     xp = array_namespace(u)
+    c1, c2 = (1 - beta1**t, 1 - beta2**t) if bias_correction and amsgrad != "paper" else (1.0, 1.0)
     m = beta1 * m + (1 - beta1) * u
-    v = beta2 * v + (1 - beta2) * u * u
-    return {"u": m / (1 - beta1**t) / (xp.sqrt(v / (1 - beta2**t)) + eps), "m": m, "v": v}
+    if amsgrad == "inplace":
+        v, c2 = v + (1 - beta2) / c2 * xp.maximum(u * u - v, 0.0), 1.0
+    else:
+        v = beta2 * v + (1 - beta2) * u * u
+    x = v
+    if amsgrad == "pre":
+        x, c2 = xp.maximum(v_max, 1 / c2 * v), 1.0
+    elif amsgrad in (True, "post", "paper"):
+        x = xp.maximum(v_max, v)
+    if eps_mode == "inside":
+        root = xp.sqrt(x + c2 * (eps_root + eps))
+    elif eps_mode == "outside":
+        root = xp.sqrt(x + c2 * eps_root) + xp.sqrt(c2) * eps
+    else:
+        root = xp.sqrt(x + eps_root) + eps
+    return {"u": m / (c1 / xp.sqrt(c2) * root), "m": m, "v": v, "v_max": v_max if x is v else x}
 
 
 @named(scale_by_adam)
-def adam(lr: nonnegative = 1e-3, **hyper):
-    """Adam."""
-    return [scale_by_adam(**hyper), descend(lr)]
+def adam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
+    """Adam (Kingma, Ba, 2015, https://arxiv.org/abs/1412.6980).
+
+        m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  p <- p - lr m_hat / (sqrt(v_hat) + eps)
+
+    Args:
+        lr: step size, 1e-3.
+        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        beta1, beta2: the decay of the means, 0.9 and 0.999.
+        eps: keeps the quotient finite, 1e-8.
+        eps_mode: "outside" as above; "inside": sqrt(v_hat + eps); "hat": eps beside the raw sqrt(v), as in Keras.
+        eps_root: added below the root, 0.
+        amsgrad: use the largest v so far: False, "post" or True (torch), "pre" (optax), "paper" (no bias correction),
+            "inplace" (no further slot: v itself never falls).
+        bias_correction: m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t), True; else m and v.
+        maximize: climb instead of descend.
+        cautious: mask the direction: False, "mean", "count" or "none".
+
+    Params are floating arrays of any shape; slots `m`, `v`, and `v_max` with most amsgrads, in the compute dtype.
+
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.adam(0.5, eps=0.0), np.array([1.0, -1.0])
+    >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0]
+    array([ 0.5, -0.5])
+    """
+    return [decay(weight_decay, mode="coupled") if weight_decay else None, scale_by_adam(**hyper), descend(lr)]
 
 
 @named(scale_by_adam)
-def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.01, **hyper):
-    """AdamW."""
+def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
+    """AdamW: Adam with decoupled decay (Loshchilov, Hutter, 2019, https://arxiv.org/abs/1711.05101).
+
+        p <- p (1 - lr weight_decay) - lr m_hat / (sqrt(v_hat) + eps), with m and v as in `adam`
+
+    Args:
+        lr: step size, 1e-3.
+        weight_decay: decoupled decay, 1e-2; 0 leaves the part out.
+
+    The other arguments, the params, slots and errors are those of `adam`; either takes the other's state.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.adamw(0.5, eps=0.0, weight_decay=0.5), np.array([1.0, -1.0])
+    >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0]
+    array([ 0.25, -0.25])
+    """
     return [scale_by_adam(**hyper), decay(weight_decay) if weight_decay else None, descend(lr)]

@@ -69,12 +69,12 @@ def sign(x: float) -> float:
 
 def minimum(a: float, b: float) -> float:
     """The smaller; nan if either is nan."""
-    return a if a != a or a <= b else b
+    return a if a != a or a < b else b
 
 
 def maximum(a: float, b: float) -> float:
     """The larger; nan if either is nan."""
-    return a if a != a or a >= b else b
+    return a if a != a or a > b else b
 
 
 def floor(x: float) -> float:

@@ -9,6 +9,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import array_api_compat
+
 from ..errors import TraceError
 from . import floats
 from .graph import Graph, Kind, Node, Rank
@@ -385,9 +387,11 @@ class Linalg:
         return self._items("svd", x, 3)
 
 
-def eye_like(x: Symbol, dim: Symbol) -> Symbol:
-    """The identity matrix of one of the leaf's dimensions."""
-    return x.tracer.apply("eye", x, attr=Shape((dim,)))
+def eye_like(x: Any, dim: Any) -> Any:
+    """The identity matrix of one of the leaf's dimensions, in the dtype of x; for slots, which start on arrays too."""
+    if isinstance(x, Symbol):
+        return x.tracer.apply("eye", x, attr=Shape((dim,)))
+    return array_api_compat.array_namespace(x).eye(dim, dtype=x.dtype, device=array_api_compat.device(x))
 
 
 def sum_over_params(x: Any) -> Any:

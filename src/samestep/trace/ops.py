@@ -43,8 +43,9 @@ ELEMENTWISE: dict[str, Op] = {
     "abs": _call("abs"),
     "sqrt": _call("sqrt"),
     "sign": _call("sign"),
-    "minimum": _call("minimum", 2),
-    "maximum": _call("maximum", 2),
+    # the second of two equal values (0 and -0): libraries and processors differ there, so it is part of the definition
+    "minimum": Op(2, "xp.where(({0} < {1}) | ({0} != {0}), {0}, {1})", "minimum({0}, {1})"),
+    "maximum": Op(2, "xp.where(({0} > {1}) | ({0} != {0}), {0}, {1})", "maximum({0}, {1})"),
     "copysign": _call("copysign", 2),
     "floor": _call("floor"),
     "ceil": _call("ceil"),

@@ -1,0 +1,88 @@
+"""Adan: Adam with Nesterov's momentum, estimated from differences of gradients.
+
+Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models", 2022, https://arxiv.org/abs/2208.06677,
+with the authors' code: its betas are decays, 1 - the paper's.
+
+    dg = g - g_prev (0 at t = 1)         m <- beta1 m + (1 - beta1) g              c1, c2, c3 = 1 - beta^t
+    d <- beta2 d + (1 - beta2) dg        n <- beta3 n + (1 - beta3) (g + beta2 dg)^2
+    u = (m / c1 + beta2 d / c2) / (sqrt(n / c3) + eps)     "outside", the authors' code
+    u = (m / c1 + beta2 d / c2) / sqrt(n / c3 + eps)       "inside", the paper, which has c1 = c2 = c3 = 1
+    g_prev <- g
+"""
+
+from typing import Literal
+
+from array_api_compat import array_namespace
+
+from ..constructor import named
+from ..modifiers.decay import decay
+from ..modifiers.descend import descend
+from ..page import direction, nonnegative, unit, zeros
+
+
+@direction(m=zeros, d=zeros, n=zeros, g_prev=zeros)
+def scale_by_adan(
+    u,
+    m,
+    d,
+    n,
+    g_prev,
+    t,
+    *,
+    beta1: unit = 0.98,
+    beta2: unit = 0.92,
+    beta3: unit = 0.99,
+    eps: nonnegative = 1e-8,
+    eps_mode: Literal["outside", "inside"] = "outside",
+    bias_correction: bool = True,
+):
+    """The direction of Adan; the arguments are those of `adan`.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.scale_by_adan(), ss.descend(0.01)) == ss.adan(0.01)
+    True
+    """
+    xp = array_namespace(u)
+    dg = xp.where(t == 1, 0.0, u - g_prev)
+    ahead = u + beta2 * dg
+    m = beta1 * m + (1 - beta1) * u
+    d = beta2 * d + (1 - beta2) * dg
+    n = beta3 * n + (1 - beta3) * ahead * ahead
+    c1, c2, c3 = (1 - beta1**t, 1 - beta2**t, 1 - beta3**t) if bias_correction else (1.0, 1.0, 1.0)
+    s = xp.sqrt(c3)  # above and below the fraction: one division an element
+    root = xp.sqrt(n + c3 * eps) if eps_mode == "inside" else xp.sqrt(n) + s * eps
+    return {"u": (s / c1 * m + s * beta2 / c2 * d) / root, "m": m, "d": d, "n": n, "g_prev": u}
+
+
+@named(scale_by_adan)
+def adan(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, no_prox: bool = False, **hyper):
+    """Adan: Nesterov's momentum in Adam (Xie et al., 2022, https://arxiv.org/abs/2208.06677).
+
+        p <- (p - lr u) / (1 + lr weight_decay),  u = (m_hat + beta2 d_hat) / (sqrt(n_hat) + eps)
+
+    m is the mean of the gradients g, d of their differences, n of (g + beta2 difference)^2.
+
+    Args:
+        lr: step size, 1e-3.
+        weight_decay: proximal decay, as above; 0 leaves the part out.
+        no_prox: True: p <- p (1 - lr weight_decay) - lr u, the decoupled decay; False.
+        beta1, beta2, beta3: the decay of m, d and n, 0.98, 0.92 and 0.99; the paper calls 1 - these beta.
+        eps: keeps the quotient finite, 1e-8.
+        eps_mode: "outside" as above; "inside": sqrt(n_hat + eps), as in the paper.
+        bias_correction: m_hat = m / (1 - beta1^t) and so on, True; the paper has none.
+        maximize: climb instead of descend.
+        cautious: mask the direction: False, "mean", "count" or "none".
+
+    Params are floating arrays of any shape; slots `m`, `d`, `n`, `g_prev` in the compute dtype.
+
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.adan(0.5, eps=0.0), np.array([1.0, -1.0])
+    >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(12)
+    array([ 0.5, -0.5])
+    """
+    before = decay(weight_decay) if weight_decay and no_prox else None
+    after = decay(weight_decay, mode="proximal") if weight_decay and not no_prox else None
+    return [scale_by_adan(**hyper), before, descend(lr), after]

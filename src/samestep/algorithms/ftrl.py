@@ -1,0 +1,101 @@
+"""FTRL-Proximal: follow the regularised leader, one proximal term for every point on the way.
+
+McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, https://doi.org/10.1145/2487575.2488200, algorithm 1.
+
+    n_t = n_{t-1} + g^2;   1/eta_t = (beta + n_t^(-lr_power)) / lr_t;   sigma_t = 1/eta_t - 1/eta_{t-1}
+    z <- z + g - sigma_t p
+    p <- 0 where |z| <= l1, else -(z - sign(z) l1) / (1/eta_t + l2)
+
+The paper writes sigma for a constant lr. Here it telescopes under any schedule, so that without l1 and l2 the steps are AdaGrad's.
+"""
+
+from typing import Annotated, Literal
+
+from array_api_compat import array_namespace
+
+from ..constructor import named
+from ..page import Domain, Slot, full, nonnegative, positive, update
+
+nonpositive = Annotated[float, Domain("at most 0", lambda x: x <= 0)]
+
+
+def _power(n, lr_power):
+    return n**0.5 if lr_power is None else n**-lr_power
+
+
+def _centre(p, *, lr, lr_power, beta, initial_accumulator, z0):
+    """The first z: the proximal term of the start, centred at the first parameter or at 0."""
+    return 0 * p if z0 == "zeros" else -(beta + _power(initial_accumulator, lr_power)) / lr * p
+
+
+def _first_lr(xp, p, hyper):
+    return hyper["lr"]
+
+
+@update(
+    alone="z sums the gradients and p is solved from z, so a direction before it would be summed in their place",
+    z=_centre,
+    n=full("initial_accumulator"),
+    lr_prev=Slot("number", _first_lr),
+)
+def ftrl_step(
+    u,
+    p,
+    z,
+    n,
+    lr_prev,
+    *,
+    lr: positive,
+    lr_power: nonpositive | None = None,
+    beta: nonnegative = 0.0,
+    l1: nonnegative = 0.0,
+    l2: nonnegative = 0.0,
+    initial_accumulator: nonnegative = 0.0,
+    l2_shrinkage: nonnegative | None = None,
+    framework_sigma=False,
+    z0: Literal["prox", "zeros"] = "prox",
+):
+    """The step of FTRL-Proximal, in `ftrl`'s numbers; here None stands for lr_power=-0.5 and for no l2_shrinkage."""
+    xp = array_namespace(p)
+    before, after = _power(n, lr_power), _power(n + u * u, lr_power)
+    inverse = (beta + after) / lr
+    sigma = (after - before) / lr if framework_sigma else inverse - (beta + before) / lr_prev
+    z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
+    p = xp.where(abs(z) <= l1, 0.0, -(z - xp.sign(z) * l1) / (inverse + l2))
+    return {"p": p, "z": z, "n": n + u * u, **({} if framework_sigma else {"lr_prev": lr})}
+
+
+@named(ftrl_step)
+def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonnegative = 0.0, **hyper):
+    """FTRL-Proximal (McMahan et al., 2013, https://doi.org/10.1145/2487575.2488200).
+
+        n_t = n_{t-1} + g^2;  1/eta_t = (beta + n_t^(-lr_power)) / lr_t;  z <- z + g - (1/eta_t - 1/eta_{t-1}) p
+        p <- 0 where |z| <= l1, else -(z - sign(z) l1) / (1/eta_t + l2)
+
+    Args:
+        lr: step size, 0.1, above 0; a schedule keeps its meaning.
+        lr_power: the power of n, at most 0; -0.5 is the square root.
+        beta: added to that power, 0.
+        l1: the threshold that makes exact zeros, 0.
+        l2: (l2 / 2) |p|^2 in the objective, 0; Keras and TensorFlow write half of it.
+        initial_accumulator: the first n, 0.
+        l2_shrinkage: adds 2 l2_shrinkage p to the gradient in z, not in n; 0 leaves it out.
+        framework_sigma: sigma = (n_t^.. - n_{t-1}^..) / lr_t, as other libraries have it; the same for a constant lr only.
+        z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as other libraries have it.
+        maximize: climb instead of descend.
+
+    Where beta, initial_accumulator and every gradient so far are 0, nothing is known and p is 0, as in the paper, which starts at 0.
+
+    Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the number `lr_prev`.
+
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+        ChainError: a direction part in the same chain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.ftrl(0.5, l1=1.0), np.array([0.0, 0.0])
+    >>> opt.step(params, np.array([4.0, -0.5]), opt.init(params))[0]
+    array([-0.375,  0.   ])
+    """
+    root = not callable(lr_power) and lr_power == -0.5
+    return [ftrl_step(lr=lr, lr_power=None if root else lr_power, l2_shrinkage=l2_shrinkage or None, **hyper)]

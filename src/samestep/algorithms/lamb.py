@@ -1,0 +1,63 @@
+"""LAMB: Adam's direction, scaled in each layer to the norm of its parameters.
+
+You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", 2019, https://arxiv.org/abs/1904.00962.
+
+    u = m_hat / (sqrt(v_hat) + eps) + weight_decay p      m_hat, v_hat as in Adam
+    p <- p - lr phi(|p|) / |u| u                          the ratio is 1 where |p| or |u| is 0
+"""
+
+from ..constructor import named
+from ..modifiers.descend import descend
+from ..modifiers.trust_ratio import bounds, trust_ratio
+from ..page import direction, nonnegative
+from .adam import scale_by_adam
+
+
+@direction()
+def add_decay(u, p, *, weight_decay: nonnegative):
+    """Add the parameter to the direction, so that what follows sees the decay too.
+
+    Args:
+        weight_decay: how much of the parameter.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.scale_by_adam(), ss.add_decay(0.01), ss.trust_ratio(), ss.descend(1e-3)).init(np.zeros(1))["step"]
+    0
+    """
+    return {"u": u + weight_decay * p}
+
+
+@named(scale_by_adam)
+def lamb(
+    lr: nonnegative = 1e-3, *, eps: nonnegative = 1e-6, weight_decay: nonnegative = 0.0, phi: tuple | None = None, **hyper
+):
+    """LAMB: Adam's direction, scaled in each leaf to the norm of its parameters (You et al., 2019, https://arxiv.org/abs/1904.00962).
+
+        u = m_hat / (sqrt(v_hat) + eps) + weight_decay p;  p <- p - lr phi(|p|) / |u| u;  m_hat, v_hat as in Adam
+
+    Args:
+        lr: step size, 1e-3.
+        beta1: the decay of the first moment, 0.9.
+        beta2: the decay of the second moment, 0.999.
+        eps: added to the root of the second moment, 1e-6.
+        weight_decay: added to the direction before its norm is taken; 0 leaves the part out.
+        phi: (low, high), between which the norm of the parameter is held; None leaves it as it is. The first version of the paper
+            has phi=(0.0, 10.0) and bias_correction=False.
+        bias_correction, eps_mode, eps_root, amsgrad: as in `adam`.
+        maximize: climb instead of descend.
+        cautious: mask the direction: False, "mean", "count" or "none".
+
+    Params are floating arrays of any shape, each with a ratio of its own; slots `m` and `v` in the compute dtype.
+
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.lamb(0.1, eps=0.0), np.array([3.0, 4.0])
+    >>> opt.step(params, np.array([7.0, 0.0]), opt.init(params), eps=1e-30)[0]
+    array([2.5, 4. ])
+    """
+    if phi is not None:
+        bounds(phi)
+    decayed = add_decay(weight_decay) if weight_decay else None
+    return [scale_by_adam(eps=eps, **hyper), decayed, trust_ratio(phi=phi), descend(lr)]

@@ -1,0 +1,113 @@
+"""RAdam: Adam that waits until its second moment has a variance to be trusted.
+
+Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, https://arxiv.org/abs/1908.03265.
+
+    m <- beta1 m + (1 - beta1) g,    v <- beta2 v + (1 - beta2) g^2,    c1 = 1 - beta1^t,    c2 = 1 - beta2^t
+    rho_inf = 2 / (1 - beta2) - 1,   rho = rho_inf - 2 t beta2^t / c2
+    r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho))
+    where rho > threshold:  u = r m / c1 / (sqrt(v / c2) + eps)      "outside", or "inside": sqrt(v / c2 + eps)
+                            u = r m / c1 sqrt(c2) / (sqrt(v) + eps)  "hat"
+    elsewhere:              u = m / c1  ("sgd"), or no step ("skip")
+"""
+
+from typing import Annotated, Literal
+
+from array_api_compat import array_namespace
+
+from ..constructor import named
+from ..modifiers.decay import MODES
+from ..modifiers.descend import descend
+from ..page import Domain, direction, nonnegative, unit, update, zeros
+
+above_four = Annotated[float, Domain("at least 4", lambda x: x >= 4)]  # below, r is the root of a negative number
+
+
+def _rho(beta2, t):
+    rho_inf = 2 / (1 - beta2) - 1
+    return rho_inf, rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+
+
+@direction(m=zeros, v=zeros)
+def scale_by_radam(
+    u,
+    m,
+    v,
+    t,
+    *,
+    beta1: unit = 0.9,
+    beta2: unit = 0.999,
+    eps: nonnegative = 1e-8,
+    eps_mode: Literal["outside", "inside", "hat"] = "hat",
+    threshold: above_four = 5.0,
+    fallback: Literal["sgd", "skip"] = "sgd",
+):
+    """The direction of RAdam; the arguments are those of `radam`.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.scale_by_radam(threshold=4.0), ss.descend(0.01)) == ss.radam(0.01, threshold=4.0)
+    True
+    """
+    xp = array_namespace(u)
+    m = beta1 * m + (1 - beta1) * u
+    v = beta2 * v + (1 - beta2) * u * u
+    rho_inf, rho = _rho(beta2, t)
+    rectified = rho > threshold
+    r = xp.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+    c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
+    if eps_mode == "inside":
+        root = xp.sqrt(v + s * s * eps)
+    else:
+        root = xp.sqrt(v) + (eps if eps_mode == "hat" else s * eps)
+    return {"u": xp.where(rectified, r * s / c1 * m / root, 1 / c1 * m if fallback == "sgd" else 0.0), "m": m, "v": v}
+
+
+@update()
+def rectified_decay(p, t, *, lr: nonnegative, weight_decay: nonnegative, beta2: unit, threshold: above_four):
+    """Decoupled decay that skips with the step; what `radam(decay="decoupled", fallback="skip")` uses.
+
+    >>> import samestep as ss
+    >>> ss.radam(0.01, weight_decay=0.1, decay="decoupled", fallback="skip").hyperparameters()["weight_decay"]
+    0.1
+    """
+    xp = array_namespace(p)
+    return {"p": p * xp.where(_rho(beta2, t)[1] > threshold, 1 - lr * weight_decay, 1.0)}
+
+
+@named(scale_by_radam)
+def radam(
+    lr: nonnegative = 1e-3,
+    *,
+    weight_decay: nonnegative = 0.0,
+    decay: Literal["coupled", "decoupled"] = "coupled",
+    **hyper,
+):
+    """RAdam: rectified Adam (Liu et al., 2020, https://arxiv.org/abs/1908.03265).
+
+        p <- p - lr r m_hat sqrt(c2) / (sqrt(v) + eps) where rho > threshold, else p <- p - lr m_hat
+
+    Args:
+        lr: step size, 1e-3.
+        weight_decay: decay; 0 leaves the part out.
+        decay: "coupled", added to the gradient, or "decoupled", p <- p (1 - lr weight_decay).
+        beta1, beta2: the decay of m and v, 0.9 and 0.999; beta2 below 2/3 never reaches the default threshold.
+        eps: keeps the quotient finite, 1e-8.
+        eps_mode: "hat" as above (torch); "outside": sqrt(v_hat) + eps (optax); "inside": sqrt(v_hat + eps).
+        threshold: of rho, 5 and never below 4; with beta2 = 0.999 the sixth step is the first above it.
+        fallback: "sgd" as above; "skip": no step and no decay until then, as in the authors' code.
+        maximize: climb instead of descend.
+        cautious: mask the direction: False, "mean", "count" or "none".
+
+    Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.
+
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.radam(0.5), np.array([1.0, -1.0])
+    >>> opt.step(params, np.array([1.0, -2.0]), opt.init(params))[0]
+    array([0.5, 0. ])
+    """
+    shrink = MODES[decay](weight_decay=weight_decay) if weight_decay else None
+    if weight_decay and decay == "decoupled" and hyper["fallback"] == "skip":
+        shrink = rectified_decay(lr, weight_decay, hyper["beta2"], hyper["threshold"])
+    return [shrink, scale_by_radam(**hyper), descend(lr)]
