@@ -9,7 +9,8 @@ import pytest
 
 import samestep as ss
 from samestep import cli, demo
-from samestep.backend import Entry
+from samestep.backend import Entry, load
+from samestep.errors import SamestepError
 
 NUMPY = demo.Runner("numpy", np, "for the test", automatic=False)
 COMPILED_AND_EVALUATED = ["--backend", "numba", "--backend", "numpy"]
@@ -146,6 +147,17 @@ def test_a_backend_that_names_no_library_is_left_out_with_the_reason(monkeypatch
     found, left_out = demo.runners()
     assert [runner.arrays for runner in found] == ["numpy"]
     assert left_out == {"silent": "it does not say whose arrays it runs", "gone": "not here"}
+    for name, reason in left_out.items():
+        with pytest.raises(SamestepError, match=f"leaves out the backend '{name}': {reason}"):
+            demo.runners([name])
+
+
+def test_a_backend_that_refuses_the_models_is_left_out_with_the_reason(monkeypatch):
+    monkeypatch.setattr(type(load("numba")), "refuses", lambda *_: "not today")
+    monkeypatch.setattr(demo, "MODELS", (demo.Model("unseen", (3, 2), ss.adamw(0.0123), 0.0),))
+    found, left_out = demo.runners()
+    assert found[0].backend == "numpy" and found[0].reason == "not numba: not today"
+    assert "not today" in left_out["numba"]
 
 
 @pytest.mark.parametrize(

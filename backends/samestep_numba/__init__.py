@@ -30,6 +30,10 @@ class Numba:
         """Why it cannot run here."""
         return None if find_spec("numba") else "numba is not installed: pip install samestep[numba]"
 
+    def arrays(self) -> Any:
+        """NumPy."""
+        return np
+
     def accepts(self, array: Any) -> bool:
         """NumPy arrays."""
         return isinstance(array, np.ndarray)

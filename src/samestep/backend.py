@@ -26,7 +26,11 @@ class Signature:
 
 
 class Bound(Protocol):
-    """A compiled program with the arrays of one step."""
+    """A compiled program with the arrays of one step.
+
+    One whose last stage can fail (linear algebra) also has `prepare`, with the arguments of `store`: it does all but the writing, and is
+    called for every batch before the first `store`.
+    """
 
     def sums(self, level: int, hosts: Any, rows: Any, leaves: Any) -> Any:
         """What the reductions of a stage give: float64, one row per leaf, one column per reduction.
@@ -55,6 +59,9 @@ class Backend(Protocol):
 
     def missing(self) -> str | None:
         """Why it cannot run on this machine, or None."""
+
+    def arrays(self) -> Any:
+        """The namespace whose arrays it runs, in the array standard."""
 
     def accepts(self, array: Any) -> bool:
         """Whether it runs on arrays of this kind."""
@@ -95,6 +102,9 @@ class Unloadable:
     def missing(self) -> str:
         """Why it cannot run here."""
         return self.reason
+
+    def arrays(self) -> None:
+        """None."""
 
     def accepts(self, array: Any) -> bool:
         """No array."""

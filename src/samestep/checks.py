@@ -13,24 +13,24 @@ from .evaluate import library
 from .plan import Plan
 
 
-def leaves(paths: Sequence[str], arrays: Sequence[Any]) -> None:
-    """Params are floating arrays of one library."""
+def leaves(paths: Sequence[str], arrays: Sequence[Any], shapes_only: bool = False) -> None:
+    """Params are floating arrays of one library, or (`shapes_only`) anything that has their shape and dtype."""
     first = next((library(array) for array in arrays if hasattr(array, "dtype")), None)
     for path, array in zip(paths, arrays, strict=True):
+        at = f"{where(path)} of the params"
         if array is None:
-            raise LeafError(f"{where(path)} of the params is None: give an array, or leave it out of the params")
+            raise LeafError(f"{at} is None: give an array, or leave it out of the params")
         if not (hasattr(array, "dtype") and hasattr(array, "shape")):
+            remedy = "numpy.asarray(...) makes one" if isinstance(array, int | float | complex) else "register other containers with optree"
+            raise LeafError(f"{at} is {type(array).__name__} {array!r:.80}: params are arrays, or nestings of arrays; {remedy}")
+        if not shapes_only and library(array) != first:
             raise LeafError(
-                f"{where(path)} of the params is {type(array).__name__} {array!r}: params are arrays, as in numpy.asarray({array!r})"
-            )
-        if library(array) != first:
-            raise LeafError(
-                f"{where(path)} is an array of {library(array)}, but the leaves before it are of {first}: "
+                f"{at} is an array of {library(array)}, but the leaves before it are of {first}: "
                 "all params of one step belong to one library; convert them first"
             )
         if name(array) not in COMPUTE:
             raise LeafError(
-                f"{where(path)} of the params is {name(array)}: params are {', '.join(COMPUTE)}. "
+                f"{at} is {name(array)}: params are {', '.join(COMPUTE)}. "
                 "Convert it, or leave it out of the params (groups with freeze() need floating leaves too)."
             )
 
@@ -71,52 +71,73 @@ def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
 
 
 def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Sequence[Any]) -> None:
-    """Donated arrays can be written, and none overlaps another or a gradient."""
-    titles, arrays = [], []
+    """What is written can be written, and overlaps neither another array of the step nor itself."""
     active = {i for batch in plan.batches for i in batch.leaves}
+    written: list[tuple[str, Any]] = []
+    read: list[tuple[str, Any]] = [(f"gradient of {where(plan.leaves[i].path)}", given[i]) for i in sorted(active)]
     for title, values in [("param", params), *((f"slot {slot!r}", values) for slot, values in slots.items())]:
         for i, value in enumerate(values):
-            if i in active and value is not None:
-                titles.append(f"{title} of {where(plan.leaves[i].path)}")
-                arrays.append(value)
-    for title, array in zip(titles, arrays, strict=True):
-        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            if value is not None:
+                (written if i in active else read).append((f"{title} of {where(plan.leaves[i].path)}", value))
+    for title, array in written:
+        if isinstance(array, np.generic) or (isinstance(array, np.ndarray) and not array.flags.writeable):
             raise DonationError(f"{title} is read-only and cannot be donated: pass a writable copy, or donate=False")
-    hit = _overlapping(titles, arrays)
-    if hit is None:
-        of_grads = [(f"gradient of {where(plan.leaves[i].path)}", given[i]) for i in sorted(active)]
-        hit = _overlapping(
-            [*titles, *(t for t, _ in of_grads)], [*arrays, *(g for _, g in of_grads)], written=len(arrays)
-        )
+        if isinstance(array, np.ndarray) and _folded(array):
+            raise DonationError(
+                f"{title} overlaps itself in memory (shape {array.shape}, strides {array.strides}) and cannot be donated: "
+                "pass a copy, or donate=False"
+            )
+    titles, arrays = zip(*written, *read, strict=True) if written else ((), ())
+    hit = _overlapping(titles, arrays, written=len(written))
     if hit is not None:
         raise DonationError(
             f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. Copy one, or donate=False."
         )
 
 
+def _folded(array: np.ndarray) -> bool:
+    """Whether two of its elements may share memory."""
+    reach = array.itemsize
+    for stride, dim in sorted((abs(s), d) for s, d in zip(array.strides, array.shape, strict=True) if d != 1):
+        if stride < reach and array.size:
+            return True
+        reach += stride * (dim - 1)
+    return False
+
+
 def _overlapping(titles: Sequence[str], arrays: Sequence[Any], written: int | None = None) -> tuple[str, str] | None:
     """The first two arrays that share memory, at least one of them among the first `written`."""
     written = len(arrays) if written is None else written
     seen: dict[int, int] = {}
-    ranges = []
-    for i, array in enumerate(arrays):
-        if id(array) in seen and seen[id(array)] < written:
+    ranges, views = [], [_memory(array) for array in arrays]
+    for i, (array, view) in enumerate(zip(arrays, views, strict=True)):
+        if view is not None:
+            if view.size:
+                ranges.append((*np.lib.array_utils.byte_bounds(view), i))
+        elif seen.setdefault(id(array), i) < min(i, written):
             return titles[seen[id(array)]], titles[i]
-        seen.setdefault(id(array), i)
-        if isinstance(array, np.ndarray) and array.size:
-            ranges.append((*np.lib.array_utils.byte_bounds(array), i))
     ranges.sort()
     reach: list[tuple[int, int, int]] = []  # ranges that still reach beyond the current start
     for start, stop, i in ranges:
         reach = [r for r in reach if r[1] > start]
         for _, _, j in reach:
-            if min(i, j) < written and _share(arrays[i], arrays[j]):
+            if min(i, j) < written and _share(views[i], views[j]):
                 return titles[min(i, j)], titles[max(i, j)]
         reach.append((start, stop, i))
     return None
 
 
-def _share(a: np.ndarray, b: np.ndarray) -> bool:
+def _memory(array: Any) -> np.ndarray | None:
+    """The array's memory as NumPy sees it; None where it does not."""
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        return np.from_dlpack(array)
+    except Exception:  # on another device, of a dtype that NumPy lacks, recorded by autograd: then only its identity is known
+        return None
+
+
+def _share(a: Any, b: Any) -> bool:
     try:
         return np.shares_memory(a, b, max_work=10_000)
     except np.exceptions.TooHardError:

@@ -7,19 +7,25 @@ from typing import Any
 import numpy as np
 
 
+def _native(x: Any) -> np.ndarray:
+    """A copy on the host, C-contiguous and in native byte order."""
+    host = np.asarray(x) if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x)
+    return np.array(host, dtype=host.dtype.newbyteorder("="), order="C")
+
+
 def to_pairs(xp: Any, x: Any) -> Any:
     """A copy with one more axis of length 2: real and imaginary parts."""
-    host = np.array(x if isinstance(x, np.ndarray) else np.from_dlpack(x), order="C")
+    host = _native(x)
     pairs = host.reshape(-1).view(host.real.dtype).reshape(*host.shape, 2)
-    return pairs if isinstance(x, np.ndarray) else xp.asarray(pairs)
+    return pairs if isinstance(x, np.ndarray | np.generic) else xp.asarray(pairs)
 
 
 def from_pairs(xp: Any, pairs: Any, old: Any, in_place: bool) -> Any:
     """The complex array again; into the old one when it was donated."""
-    host = np.array(pairs if isinstance(pairs, np.ndarray) else np.from_dlpack(pairs), order="C")
+    host = _native(pairs)
     dtype = np.dtype(f"c{2 * host.dtype.itemsize}")
     result = host.reshape(-1).view(dtype).reshape(host.shape[:-1])
-    if not isinstance(old, np.ndarray):
+    if not isinstance(old, np.ndarray | np.generic):
         return xp.asarray(result)
     if in_place:
         old[...] = result

@@ -28,7 +28,7 @@ from rich.table import Table
 import samestep as ss
 
 from .backend import load
-from .errors import SamestepError
+from .errors import BackendError, SamestepError
 
 Layers = list[dict[str, Any]]  # a weight and a bias each
 EPOCHS, BATCH, SEED = 20, 32, 0
@@ -165,11 +165,19 @@ def runners(names: Sequence[str] = ()) -> tuple[list[Runner], dict[str, str]]:
     found = []
     for xp, others in libraries.values():
         automatic = _runner(xp, None)
-        found += [automatic, *(_runner(xp, name) for name in others if name != automatic.backend)]
+        found.append(automatic)
+        for name in others:
+            try:
+                found += [_runner(xp, name)] if name != automatic.backend else []
+            except BackendError as error:  # it runs these arrays, but not these programs
+                left_out[name] = str(error)
+    if not names:
+        return found, left_out
     for name in names:
-        with ss.use_backend(name):  # raises for an unknown name, and for one that cannot run here
-            pass
-    return ([runner for runner in found if runner.backend in names], {}) if names else (found, left_out)
+        load(name)  # raises for an unknown name
+        if all(runner.backend != name for runner in found):
+            raise SamestepError(f"the demo leaves out the backend {name!r}: {left_out[name]}")
+    return [runner for runner in found if runner.backend in names], {}
 
 
 def _runner(xp: Any, name: str | None) -> Runner:

@@ -1,6 +1,6 @@
 """One step over the batches of a plan: numbers, sums and totals level by level, then every store.
 
-Nothing is written before every number of every batch is known, so a step that fails has changed nothing.
+Nothing is written before every number of every batch is known, and all that can fail is done: a step that fails has changed nothing.
 """
 
 from __future__ import annotations
@@ -110,6 +110,9 @@ def drive(
         for work in running:
             work.compute(level, number)
     tables = [work.tables(work.batch.depth) for work in works]
+    for work, table in zip(works, tables, strict=True):
+        if hasattr(work.bound, "prepare"):
+            work.bound.prepare(work.batch.depth, *table)
     return [work.bound.store(work.batch.depth, *table) for work, table in zip(works, tables, strict=True)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,7 +21,7 @@ VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item")  # results that 
 
 def library(array: Any) -> str:
     """The package whose arrays these are."""
-    return type(array).__module__.split(".")[0]
+    return "numpy" if isinstance(array, np.ndarray | np.generic) else type(array).__module__.split(".")[0]
 
 
 class Evaluated:
@@ -38,6 +39,10 @@ class Evaluated:
     def missing(self) -> str | None:
         """Why it cannot run here."""
         return None if find_spec(self.package) else f"{self.package} is not installed"
+
+    def arrays(self) -> Any:
+        """The library's namespace."""
+        return import_module(self.package)
 
     def accepts(self, array: Any) -> bool:
         """Arrays of the library."""
@@ -77,12 +82,14 @@ class BoundEvaluated:
         self.dtype = getattr(self.xp, compiled.signature.compute)
         self.pinned = Pinned(self.xp)
         self.leaves: list[dict[Any, Any]] = [self._computed(i) for i in range(len(arrays["p"]))]
+        self.results: list[dict[str, Any]] | None = None
 
     def _computed(self, i: int) -> dict[Any, Any]:
-        return {name: self._cast(leaves[i], self.dtype) for name, leaves in self.arrays.items()}
+        return {name: self._cast(self.xp.asarray(leaves[i]), self.dtype) for name, leaves in self.arrays.items()}
 
     def _cast(self, x: Any, dtype: Any) -> Any:
-        return x if x.dtype == dtype else self.xp.astype(x, dtype)
+        with np.errstate(all="ignore"):
+            return x if x.dtype == dtype else self.xp.astype(x, dtype)
 
     def sums(self, level: int, hosts: Any, rows: Any, leaves: Any) -> Any:
         """Run one stage on every leaf and keep what later stages need."""
@@ -92,16 +99,27 @@ class BoundEvaluated:
             arrays.update(kept)
         return found
 
-    def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list]:
-        """Run the last stage; write into donated arrays only once every leaf has been computed."""
-        results = [self._run(level, i, hosts[rows[i]], leaves[i])[1] for i in range(len(self.leaves))]
-        stored: dict[str, list] = {name: [] for name, _ in self.compiled.stages[level].stores}
-        for i, result in enumerate(results):
-            seen = {id(x) for x in self.leaves[i].values()}
+    def prepare(self, level: int, hosts: Any, rows: Any, leaves: Any) -> None:
+        """Run the last stage on every leaf and round; nothing is written yet."""
+        self.results = []
+        for i, arrays in enumerate(self.leaves):
+            found = self._run(level, i, hosts[rows[i]], leaves[i])[1]
+            seen = {id(x) for x in arrays.values()}
             for name, node in self.compiled.stages[level].stores:
-                aliases = id(result[name]) in seen or node.op in VIEWS  # state never aliases
-                seen.add(id(result[name]))
-                stored[name].append(self._finish(result[name], self.arrays[name][i], aliases))
+                aliases = id(found[name]) in seen or node.op in VIEWS  # results never alias
+                seen.add(id(found[name]))
+                found[name] = self._rounded(name, found[name], i, aliases)
+            self.results.append(found)
+
+    def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list]:
+        """The new arrays; written into the donated ones where they can be written."""
+        if self.results is None:
+            self.prepare(level, hosts, rows, leaves)
+        assert self.results is not None
+        stored: dict[str, list] = {}
+        for name, _ in self.compiled.stages[level].stores:
+            values = [result[name] for result in self.results]
+            stored[name] = [self._placed(v, old) for v, old in zip(values, self.arrays[name], strict=True)]
         return stored
 
     def _run(self, level: int, i: int, hosts: Any, leaves: Any) -> tuple[Any, dict]:
@@ -124,10 +142,14 @@ class BoundEvaluated:
     def _device(like: Any) -> Any:
         return array_api_compat.device(like)
 
-    def _finish(self, value: Any, old: Any, aliases: bool) -> Any:
-        """Round to the dtype of the old array; write in place when it was donated and can be written."""
-        with np.errstate(all="ignore"):
-            value = self._cast(self.xp.asarray(value, copy=True if aliases else None), old.dtype)
+    def _rounded(self, name: str, value: Any, i: int, aliases: bool) -> Any:
+        """In the dtype of its place, which NumPy has in native byte order."""
+        dtype = self.dtype
+        if name == "p":
+            dtype = getattr(self.xp, self.compiled.signature.param, self.arrays["p"][i].dtype)
+        return self._cast(self.xp.asarray(value, copy=True if aliases else None), dtype)
+
+    def _placed(self, value: Any, old: Any) -> Any:
         if not self.donate or not array_api_compat.is_writeable_array(old):
             return value
         old[...] = value

@@ -42,9 +42,9 @@ def scale_by_adafactor(
     eps2: nonnegative = 1e-3,
     clip_threshold: positive = 1.0,
     beta1: unit | None = None,
-    relative_step=True,
-    scale_parameter=True,
-    warmup_init=False,
+    relative_step: bool = True,
+    scale_parameter: bool = True,
+    warmup_init: bool = False,
 ):
     """The whole step of Adafactor: lr is in it, before the momentum; `apply_update` follows. Numbers as in `adafactor`."""
     xp = array_namespace(u)

@@ -52,7 +52,7 @@ def ftrl_step(
     l2: nonnegative = 0.0,
     initial_accumulator: nonnegative = 0.0,
     l2_shrinkage: nonnegative | None = None,
-    framework_sigma=False,
+    framework_sigma: bool = False,
     z0: Literal["prox", "zeros"] = "prox",
 ):
     """The step of FTRL-Proximal, in `ftrl`'s numbers; here None stands for lr_power=-0.5 and for no l2_shrinkage."""

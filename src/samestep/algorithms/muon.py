@@ -27,10 +27,10 @@ def scale_by_muon(
     t,
     *,
     momentum: unit = 0.95,
-    nesterov=True,
-    bias_correction=False,
+    nesterov: bool = True,
+    bias_correction: bool = False,
     ns_steps: count = 5,
-    ns_coeffs=QUINTIC,
+    ns_coeffs: tuple = QUINTIC,
     ns_eps: nonnegative = 1e-7,
     scale: Literal["original", "match_rms", "spectral", "none"] = "original",
     layout: Literal["out_in", "in_out"] = "out_in",
@@ -40,7 +40,8 @@ def scale_by_muon(
 ):
     """The direction of Muon for matrices, of Adam for every other leaf. Numbers as in `muon`."""
     if u.ndim != 2:
-        return scale_by_adam.function(u, m, v, t, beta1=beta1, beta2=beta2, eps=eps)
+        found = scale_by_adam.function(u, m, v, v, t, beta1=beta1, beta2=beta2, eps=eps)
+        return {name: found[name] for name in ("u", "m", "v")}
     xp = array_namespace(u)
     m = momentum * m + (1 - momentum) * u
     now, next = (1 - momentum**t, 1 - momentum ** (t + 1)) if bias_correction else (1, 1)

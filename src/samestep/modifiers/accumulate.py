@@ -9,7 +9,7 @@ from ..page import count, gradient, zeros
 
 
 @gradient(acc=zeros)
-def accumulate(u, acc, t, *, k: count, mean=True):
+def accumulate(u, acc, t, *, k: count, mean: bool = True):
     """Collect k gradients and step with their mean; calls between change nothing but the sum and the count.
 
     Args:
