@@ -16,7 +16,14 @@ SPECIAL = (0.0, 1.0, 2.0, 0.5, 3.0, 7.5, np.pi, 1e-3, 1e5, np.inf)
 def specials(dtype, positive=False):
     """Zeros, infinities, NaN, subnormals, the ends of the range, neighbours of 1; each with its negative."""
     info = np.finfo(dtype)
-    edges = [info.smallest_subnormal, info.smallest_normal / 2, info.smallest_normal, info.max, 1 + info.eps, 1 - info.epsneg]
+    edges = [
+        info.smallest_subnormal,
+        info.smallest_normal / 2,
+        info.smallest_normal,
+        info.max,
+        1 + info.eps,
+        1 - info.epsneg,
+    ]
     values = np.array([*SPECIAL, *edges], dtype)
     return np.concatenate([values, [np.nan]] if positive else [values, -values, [np.nan]]).astype(dtype)
 
@@ -25,7 +32,8 @@ def decades(dtype, size, seed=0):
     """Random numbers over 60 decades, either sign."""
     rng = np.random.default_rng(seed)
     with np.errstate(over="ignore", under="ignore"):
-        return (rng.choice([-1.0, 1.0], size) * rng.uniform(1, 10, size) * 10.0 ** rng.integers(-30, 30, size)).astype(dtype)
+        x = rng.choice([-1.0, 1.0], size) * rng.uniform(1, 10, size) * 10.0 ** rng.integers(-30, 30, size)
+        return x.astype(dtype)
 
 
 def same_bits(a, b, where=""):
@@ -61,19 +69,19 @@ def run(name, program, leaves, *, donate=False, t=1, number=None, slots=None, gi
     with backends.use_backend(name):
         backend = backends.load(name)
     param, grad = str(leaves[0]["p"].dtype), str(leaves[0]["grad"].dtype)
-    described = [Leaf(str(k), leaf["p"].shape, param, grad, g) for k, (leaf, g) in enumerate(zip(leaves, groups, strict=True))]
+    described = [Leaf(str(k), leaf["p"].shape, param, grad, groups[k]) for k, leaf in enumerate(leaves)]
     reason = backend.refuses(program, described[0].signature)
     assert reason is None, reason
     batch = _batch(program, Choice(backend, ""), described, list(range(size)))
     scalars = {n for n in program.slots if not program.outputs[n].is_array}
     stored = [name for name, node in program.outputs.items() if node.is_array]
-    arrays = {n: [_give(leaf[n], name) for leaf in leaves] for n in dict.fromkeys(["p", "grad", *program.arrays, *stored])}
-    rows, row_of = [], []
-    for k, (clock, group) in enumerate(zip(each(t), groups, strict=True)):
-        rows.append(Row(group, clock, tuple(float(slots[k][n]) for n in program.numbers)))
-        row_of.append(k)
+    named = dict.fromkeys(["p", "grad", *program.arrays, *stored])
+    arrays = {n: [_give(leaf[n], name) for leaf in leaves] for n in named}
+    numbers = [tuple(float(slots[k][n]) for n in program.numbers) for k in range(size)]
+    rows = [Row(*three) for three in zip(groups, each(t), numbers, strict=True)]
     bound = batch.compiled.bind(arrays, donate)
-    work = Work(batch, bound, rows, np.array(row_of), {n: np.array([float(leaf[n]) for leaf in leaves]) for n in scalars})
+    columns = {n: np.array([float(leaf[n]) for leaf in leaves]) for n in scalars}
+    work = Work(batch, bound, rows, np.arange(size), columns)
     work.give(givens or {})
     plan = Plan(None, tuple(described), (batch,), (program,) * size)
     found = drive(plan, [work], lambda branch: number)[0]

@@ -1,7 +1,7 @@
 """The definition that every printer is held to: a Program's graph, node by node and leaf by leaf, in plain NumPy.
 
-Slow, and written without the printers. Numbers are float64; where one meets an array it is rounded to the compute dtype,
-once. Sums over a leaf are Python loops in the order that is part of their meaning.
+Slow, and written without the printers. Numbers are float64; where one meets an array it is rounded to the compute
+dtype, once. Sums over a leaf are Python loops in the order that is part of their meaning.
 """
 
 import math
@@ -101,7 +101,9 @@ FREE = {
     "matmul": lambda x, y, attr: x @ y,
     "matrix_transpose": lambda x, attr: np.swapaxes(x, -1, -2),
     "permute_dims": np.transpose,
-    "reshape": lambda x, attr: np.reshape(x, tuple(attr)),  # of numbers only: what a page writes with u.shape is a string
+    "reshape": lambda x, attr: np.reshape(
+        x, tuple(attr)
+    ),  # of numbers only: what a page writes with u.shape is a string
     "eye": lambda x, attr: np.eye(attr[0], dtype=x.dtype),
     "eigh": lambda x, attr: np.linalg.eigh(x),
     "qr": lambda x, attr: np.linalg.qr(x),
@@ -113,8 +115,8 @@ FREE = {
 def run(program, leaves, *, t=1, number=None, slots=None, givens=None, groups=None):
     """The outputs of one step, a dict for each leaf.
 
-    `leaves` are dicts of `p`, `grad` and slots: arrays, and floats for scalar slots. The rest may differ between leaves and is
-    then a list: `t`, `number(name, clock)`, the number slots by name, the group that totals span. Gives are one dict.
+    `leaves` are dicts of `p`, `grad` and slots: arrays, and floats for scalar slots. What may differ between leaves is
+    then a list: `t`, `number(name, clock)`, the number slots by name, the group that totals span.
     """
     size = len(leaves)
     dtype = np.float32 if leaves[0]["p"].dtype == np.float16 else leaves[0]["p"].dtype.type

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import samestep as ss
 from samestep_conformance.golden.cases import CASES
 from samestep_conformance.golden.make import FOLDER, read
 from samestep_conformance.golden.oracles import ORACLES
 from samestep_conformance.golden.problem import PROBLEMS, STEPS, Leaves
 
-import samestep as ss
-
-TRANSCRIPTIONS = runpy.run_path(str(Path(__file__).with_name("transcriptions.py")))["TRANSCRIPTIONS"]
+transcriptions = runpy.run_path(str(Path(__file__).with_name("transcriptions.py")))
+TRANSCRIPTIONS = transcriptions["TRANSCRIPTIONS"]
 
 
 def same(ours: Leaves, theirs: Leaves, tolerance: float, t: int) -> None:
@@ -43,8 +44,8 @@ def test_golden(case):
 
 @pytest.mark.parametrize("name", TRANSCRIPTIONS)
 def test_transcription(name):
-    make, theirs = TRANSCRIPTIONS[name]
-    for (t, ours), expected in zip(trajectory(make, "vector"), theirs(PROBLEMS["vector"]), strict=True):
+    make, rule = TRANSCRIPTIONS[name]
+    for (t, ours), expected in zip(trajectory(make, "vector"), transcriptions["run"](rule), strict=True):
         same(ours, expected, 1e-12, t)
 
 

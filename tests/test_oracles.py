@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from samestep_conformance.golden.cases import CASES
 from samestep_conformance.golden.make import read
 from samestep_conformance.golden.oracles import ORACLES, available

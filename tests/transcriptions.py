@@ -7,23 +7,67 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from samestep_conformance.golden.problem import STEPS, Leaves, Problem
+
+from samestep_conformance.golden.problem import PROBLEMS, STEPS, Leaves
+
+Rule = Callable[[dict[str, Any], np.ndarray, np.ndarray, int], np.ndarray]
 
 
-def amsgrad_inplace(problem: Problem) -> Iterator[Leaves]:
-    """Part B 5.2: v <- v + k_t max(g^2 - v, 0), k_t = (1 - b2) / (1 - b2^t): one buffer that never falls."""
-    lr, beta1, beta2, eps = 0.01, 0.9, 0.9, 1e-8
-    params = problem.params()
-    m = {leaf: np.zeros_like(p) for leaf, p in params.items()}
-    v = {leaf: np.zeros_like(p) for leaf, p in params.items()}
+def run(rule: Rule) -> Iterator[Leaves]:
+    """The params after each step of `rule(state of the leaf, p, g, t) -> p`."""
+    params = PROBLEMS["vector"].params()
+    states: dict[str, dict[str, Any]] = {leaf: {} for leaf in params}
     for t in range(1, STEPS + 1):
-        for leaf, g in problem.gradient(params, t).items():
-            m[leaf] = beta1 * m[leaf] + (1 - beta1) * g
-            v[leaf] = v[leaf] + (1 - beta2) / (1 - beta2**t) * np.maximum(g * g - v[leaf], 0)
-            params[leaf] = params[leaf] - lr * m[leaf] / (1 - beta1**t) / (np.sqrt(v[leaf]) + eps)
-        yield dict(params)
+        grads = PROBLEMS["vector"].gradient(params, t)
+        params = {leaf: rule(states[leaf], p, grads[leaf], t) for leaf, p in params.items()}
+        yield params
 
 
-TRANSCRIPTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Problem], Iterator[Leaves]]]] = {
+def amsgrad_inplace(s, p, g, t):
+    """Part B 5.2: v <- v + k_t max(g^2 - v, 0), k_t = (1 - b2) / (1 - b2^t): one buffer that never falls."""
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = s.get("v", 0) + 0.1 / (1 - 0.9**t) * np.maximum(g * g - s.get("v", 0), 0)
+    return p - 0.01 * (s["m"] / (1 - 0.9**t)) / (np.sqrt(s["v"]) + 1e-8)
+
+
+def adan_paper(s, p, g, t):
+    """Part A 11, "the paper": no bias correction and eps inside the root; the rest as in the authors' code."""
+    d = g - s.get("g", g)
+    s["g"] = g
+    s["m"] = 0.98 * s.get("m", 0) + 0.02 * g
+    s["d"] = 0.92 * s.get("d", 0) + 0.08 * d
+    s["n"] = 0.99 * s.get("n", 0) + 0.01 * (g + 0.92 * d) ** 2
+    return (p - 0.01 * (s["m"] + 0.92 * s["d"]) / np.sqrt(s["n"] + 1e-4)) / (1 + 0.01 * 0.1)
+
+
+def adopt_normalized(s, p, g, t):
+    """Part A 12 (b): the first momentum is the normalised gradient itself, without 1 - b1."""
+    if t == 1:
+        s["v"] = g * g
+        return p
+    x = g / np.maximum(np.sqrt(s["v"]), 0.01)
+    s["m"] = 0.9 * s["m"] + 0.1 * x if "m" in s else x
+    s["v"] = 0.99 * s["v"] + 0.01 * g * g
+    return p - 0.01 * s["m"]
+
+
+def lion_mask_only(s, p, g, t):
+    """Part A 1 and 2: the direction where it agrees with the gradient, scale "none"."""
+    m = s.get("m", 0 * g)
+    u = np.sign(0.9 * m + 0.1 * g)
+    s["m"] = 0.99 * m + 0.01 * g
+    return p - 0.01 * np.where(u * g > 0, u, 0.0)
+
+
+TRANSCRIPTIONS: dict[str, tuple[Callable[[Any], Any], Rule]] = {
     "adam_amsgrad_inplace": (lambda ss: ss.adam(0.01, beta2=0.9, amsgrad="inplace"), amsgrad_inplace),
+    "adan_paper": (
+        lambda ss: ss.adan(0.01, eps=1e-4, eps_mode="inside", bias_correction=False, weight_decay=0.1),
+        adan_paper,
+    ),
+    "adopt_normalized": (
+        lambda ss: ss.adopt(0.01, beta2=0.99, eps=0.01, clip=None, m_init="normalized"),
+        adopt_normalized,
+    ),
+    "lion_mask_only": (lambda ss: ss.lion(0.01, cautious="none"), lion_mask_only),
 }

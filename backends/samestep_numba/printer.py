@@ -10,6 +10,7 @@ import re
 
 from samestep.backend import Signature
 from samestep.trace.graph import Node, Program
+from samestep.trace.ops import FREE
 from samestep.trace.printer import Printer
 from samestep.trace.stages import Stage, Stages
 
@@ -85,6 +86,11 @@ REDUCTIONS = {
     "min": ("math.inf", ["float64({0})"], "min"),
 }
 
+# What has no row, and why: a program with one of these is evaluated by NumPy.
+_MODULO = "the sign and the rounding of a modulo are not LLVM's"
+_FREE = "its result has a shape of its own"
+ABSENT = {"remainder": _MODULO, "floor_divide": _MODULO, "numel": _FREE, **dict.fromkeys(FREE, _FREE)}
+
 # dtype name -> bytes, and how an element is read and written
 ACCESS = {
     "float32": (4, "ld_f32({address}, {i})", "st_f32({address}, {i}, {value})"),
@@ -95,9 +101,9 @@ ACCESS = {
 
 
 def unspelled(program: Program) -> set[str]:
-    """Operations on arrays that have no row here."""
+    """Operations on arrays that have no row here, with the reason."""
     used = {n.op for n in program.nodes if n.is_array} | {n.op for n in program.nodes if n.args and n.args[0].is_array}
-    return used - set(SPELLING) - set(REDUCTIONS) - {"input"}
+    return {f"{name} ({ABSENT.get(name, 'unknown')})" for name in used - set(SPELLING) - set(REDUCTIONS) - {"input"}}
 
 
 class KernelPrinter(Printer):
@@ -231,7 +237,7 @@ class KernelPrinter(Printer):
                 "        " + line for line in self._joined(j, node, f"ld_f64(w{j}, j)", f"ld_f64(w{j}, j + w)", "t")
             ]
         lines += ["    independent()", "    w = w >> 1"]
-        return lines + [f"sums[r, {j}] = ld_f64(w{j}, 0)" for j in range(len(stage.sums))]
+        return lines + [f"sums[r, {j}] = ld_f64(w{j}, 0) + 0.0" for j in range(len(stage.sums))]  # no -0
 
     def _joined(self, j: int, node: Node, lane: str, term: str, tag: str = "") -> list[str]:
         join = REDUCTIONS[node.op][2]

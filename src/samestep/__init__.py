@@ -2,18 +2,47 @@
 
 from array_api_compat import array_namespace
 
+from . import schedules
+from .algorithms.adafactor import adafactor, scale_by_adafactor
+from .algorithms.adagrad import adagrad, scale_by_adagrad
 from .algorithms.adam import adam, adamw, scale_by_adam
+from .algorithms.adan import adan, scale_by_adan
+from .algorithms.adopt import adopt, scale_by_adopt
+from .algorithms.dog import dog, scale_by_dog
+from .algorithms.ftrl import ftrl, ftrl_step
+from .algorithms.lamb import lamb
 from .algorithms.lion import lion, scale_by_lion
-from .algorithms.sgd import momentum, sgd
+from .algorithms.muon import muon, scale_by_muon
+from .algorithms.nadam import nadam, scale_by_nadam
+from .algorithms.radam import radam, scale_by_radam
+from .algorithms.rmsprop import rmsprop, scale_by_rmsprop
+from .algorithms.sgd import momentum, sgd, velocity
+from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .backend import backends, use_backend
+from .compose import chain, groups
+from .errors import (
+    BackendError,
+    ChainError,
+    DonationError,
+    HyperparameterError,
+    LeafError,
+    SamestepError,
+    StateError,
+    TraceError,
+    TreeError,
+)
 from .explain import explain
 from .groups import freeze
+from .modifiers.accumulate import accumulate
 from .modifiers.cautious import cautious
 from .modifiers.clip import clip_by_global_norm
 from .modifiers.decay import decay
 from .modifiers.descend import descend
+from .modifiers.lookahead import lookahead
 from .modifiers.maximize import negate
-from .optimizer import Optimizer, chain, groups
+from .modifiers.skip_nonfinite import skip_nonfinite
+from .modifiers.trust_ratio import trust_ratio
+from .optimizer import Optimizer
 from .page import (
     cols,
     copy,
@@ -34,3 +63,84 @@ from .page import (
     zeros,
 )
 from .trace.namespace import sum_over_params
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "ChainError",
+    "DonationError",
+    "HyperparameterError",
+    "LeafError",
+    "Optimizer",
+    "SamestepError",
+    "StateError",
+    "TraceError",
+    "TreeError",
+    "accumulate",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamw",
+    "adan",
+    "adopt",
+    "array_namespace",
+    "backends",
+    "cautious",
+    "chain",
+    "clip_by_global_norm",
+    "cols",
+    "copy",
+    "count",
+    "decay",
+    "descend",
+    "direction",
+    "dog",
+    "explain",
+    "fraction",
+    "freeze",
+    "ftrl",
+    "ftrl_step",
+    "full",
+    "given",
+    "gradient",
+    "groups",
+    "kept",
+    "lamb",
+    "lion",
+    "lookahead",
+    "momentum",
+    "muon",
+    "nadam",
+    "negate",
+    "nonnegative",
+    "ones",
+    "positive",
+    "radam",
+    "rmsprop",
+    "rows",
+    "scalar",
+    "scale_by_adafactor",
+    "scale_by_adagrad",
+    "scale_by_adam",
+    "scale_by_adan",
+    "scale_by_adopt",
+    "scale_by_dog",
+    "scale_by_lion",
+    "scale_by_muon",
+    "scale_by_nadam",
+    "scale_by_radam",
+    "scale_by_rmsprop",
+    "scale_by_shampoo",
+    "schedules",
+    "sgd",
+    "shampoo",
+    "skip_nonfinite",
+    "sum_over_params",
+    "trust_ratio",
+    "unit",
+    "update",
+    "use_backend",
+    "velocity",
+    "zeros",
+]

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -28,14 +28,15 @@ class Signature:
 class Bound(Protocol):
     """A compiled program with the arrays of one step.
 
-    One whose last stage can fail (linear algebra) also has `prepare`, with the arguments of `store`: it does all but the writing, and is
-    called for every batch before the first `store`.
+    One whose last stage can fail (linear algebra) also has `prepare`, with the arguments of `store`: it does all but
+    the writing, and is called for every batch before the first `store`.
     """
 
     def sums(self, level: int, hosts: Any, rows: Any, leaves: Any) -> Any:
         """What the reductions of a stage give: float64, one row per leaf, one column per reduction.
 
-        `hosts` is float64[rows, n], `rows` the row of each leaf, `leaves` float64[leaves, m]: the numbers that the stage reads.
+        The numbers that the stage reads are `hosts`, float64[rows, n], with `rows` the row of each leaf, and `leaves`,
+        float64[leaves, m].
         """
 
     def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list]:
@@ -78,7 +79,7 @@ def _discovered() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> Backend:
     """The backend of this name."""
     points = _discovered()
@@ -187,7 +188,7 @@ class Choice:
 
 
 def choose(array: Any, program: Program, signature: Signature) -> Choice:
-    """The backend for leaves like this array: the one asked for, else the highest rank that accepts and does not refuse."""
+    """The backend for leaves like this array: the one asked for, else the highest rank that takes it."""
     asked = _chosen.get()
     if asked is not None:
         backend = load(asked)

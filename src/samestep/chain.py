@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ class Chain:
         chain = Chain(ordered, shared)
         chain._check()
         return chain
+
+    def __reduce__(self) -> tuple:
+        return Chain, (self.parts, self.shared)  # without what is cached, which need not be picklable
 
     def _check(self) -> None:
         slots: dict[str, Part] = {}
@@ -146,11 +150,11 @@ class _Programs:
 
     def __init__(self) -> None:
         self.known: dict[tuple, list[Program]] = {}
-        self.lock = threading.RLock()
+        self.locks: dict[int, threading.RLock] = {}  # by process: a forked child must not wait for a thread it lacks
         self.traces = 0  # for the test that no number is baked in
 
     def find(self, chain: Chain, shape: tuple[int, ...], trace) -> Program:
-        with self.lock:
+        with self.locks.setdefault(os.getpid(), threading.RLock()):
             programs = self.known.setdefault(chain.structure, [])
             for program in programs:
                 if all(static_value(node, shape) == answer for node, answer in program.questions):

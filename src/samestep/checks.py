@@ -21,8 +21,14 @@ def leaves(paths: Sequence[str], arrays: Sequence[Any], shapes_only: bool = Fals
         if array is None:
             raise LeafError(f"{at} is None: give an array, or leave it out of the params")
         if not (hasattr(array, "dtype") and hasattr(array, "shape")):
-            remedy = "numpy.asarray(...) makes one" if isinstance(array, int | float | complex) else "register other containers with optree"
-            raise LeafError(f"{at} is {type(array).__name__} {array!r:.80}: params are arrays, or nestings of arrays; {remedy}")
+            remedy = (
+                "numpy.asarray(...) makes one"
+                if isinstance(array, int | float | complex)
+                else "register other containers with optree"
+            )
+            raise LeafError(
+                f"{at} is {type(array).__name__} {array!r:.80}: params are arrays, or nestings of arrays; {remedy}"
+            )
         if not shapes_only and library(array) != first:
             raise LeafError(
                 f"{at} is an array of {library(array)}, but the leaves before it are of {first}: "
@@ -42,15 +48,18 @@ def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> 
             continue
         if not (hasattr(grad, "dtype") and hasattr(grad, "shape")):
             raise LeafError(
-                f"{where(path)} of the grads is {type(grad).__name__}: grads are arrays, or None for a leaf that has none"
+                f"{where(path)} of the grads is {type(grad).__name__} {grad!r:.80}: "
+                "grads are arrays, or None for a leaf that has none"
             )
         if library(grad) != library(param):
             raise LeafError(
-                f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}; convert the gradient"
+                f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}: "
+                "both belong to one library; convert the gradient"
             )
         if tuple(grad.shape) != tuple(param.shape):
             raise LeafError(
-                f"{where(path)}: the gradient must have the shape of its param, {tuple(param.shape)}; got {tuple(grad.shape)}"
+                f"{where(path)}: the gradient must have the shape of its param, {tuple(param.shape)}; "
+                f"got {tuple(grad.shape)}: reshape it, or sum over what was broadcast"
             )
         if name(grad) not in COMPUTE:
             raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}")
@@ -84,14 +93,15 @@ def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Se
             raise DonationError(f"{title} is read-only and cannot be donated: pass a writable copy, or donate=False")
         if isinstance(array, np.ndarray) and _folded(array):
             raise DonationError(
-                f"{title} overlaps itself in memory (shape {array.shape}, strides {array.strides}) and cannot be donated: "
-                "pass a copy, or donate=False"
+                f"{title} overlaps itself in memory (shape {array.shape}, strides {array.strides}) "
+                "and cannot be donated: pass a copy, or donate=False"
             )
     titles, arrays = zip(*written, *read, strict=True) if written else ((), ())
     hit = _overlapping(titles, arrays, written=len(written))
     if hit is not None:
         raise DonationError(
-            f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. Copy one, or donate=False."
+            f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. "
+            "Copy one, or donate=False."
         )
 
 
@@ -133,7 +143,9 @@ def _memory(array: Any) -> np.ndarray | None:
         return array
     try:
         return np.from_dlpack(array)
-    except Exception:  # on another device, of a dtype that NumPy lacks, recorded by autograd: then only its identity is known
+    except (
+        Exception
+    ):  # on another device, of a dtype that NumPy lacks, recorded by autograd: then only its identity is known
         return None
 
 

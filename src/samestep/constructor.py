@@ -7,16 +7,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .compose import chain
 from .errors import HyperparameterError, names
-from .optimizer import Optimizer, chain
+from .optimizer import Optimizer
 from .page import Hyper, Page, Part, _hyper
 
 
 def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimizer]]:
     """Make a constructor out of a function that returns a list of parts (None entries are left out).
 
-    The `**hyper` of the function takes the hyperparameters of the pages, with their defaults; `maximize` and, where a direction part is
-    among the pages, `cautious` are added. What a zero leaves out cannot be overridden later.
+    The `**hyper` of the function takes the hyperparameters of the pages, with their defaults; `maximize` and, where a
+    direction part is among the pages, `cautious` are added. What a zero leaves out cannot be overridden later.
     """
 
     def decorate(function: Callable[..., list]) -> Callable[..., Optimizer]:
@@ -47,11 +48,12 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
             values = {k: hypers[k].check(v) if k in hypers else v for k, v in values.items()}
             parts = [part for part in function(**values) if part is not None]
             joined = chain(*_extended(parts, maximize, cautious))
-            label = f"{function.__name__}({', '.join(f'{k}={v!r}' for k, v in bound.arguments.items() if _differs(signature, k, v))})"
+            shown = [f"{k}={v!r}" for k, v in bound.arguments.items() if _differs(signature, k, v)]
+            label = f"{function.__name__}({', '.join(shown)})"
             only = joined.branches[0]
             have = set(only.chain.numbers) | set(only.chain.options)  # type: ignore[union-attr]
-            absent = tuple(k for k in bound.arguments if k not in have)
-            return Optimizer(joined.branches, label, absent)
+            refused = tuple((k, _refusal(k, hypers)) for k in bound.arguments if k not in have)
+            return Optimizer(joined.branches, label, refused)
 
         constructor.__signature__ = signature  # type: ignore[attr-defined]
         constructor.pages = pages  # type: ignore[attr-defined]
@@ -68,16 +70,25 @@ def _signature(own: Any, inherited: dict[str, Hyper], extras: list[str]) -> insp
     return inspect.Signature(found, return_annotation=Optimizer)
 
 
+def _refusal(key: str, hypers: dict[str, Hyper]) -> str:
+    if key in hypers and hypers[key].number:
+        return f"this optimizer was built without {key} (it was 0): build it with {key}=... to change it later"
+    return f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
+
+
 def _differs(signature: inspect.Signature, key: str, value: Any) -> bool:
     default = signature.parameters[key].default
     return key == "lr" or not (value is default or (type(value) is type(default) and value == default))
 
 
 def _extended(parts: list[Part], maximize: Any, cautious: Any) -> list[Part]:
-    from .modifiers import cautious as masks, maximize as negated
+    from .modifiers import cautious as masks
+    from .modifiers import maximize as negated
 
     if not isinstance(maximize, bool):
         raise HyperparameterError(f"maximize is True or False; got {maximize!r}")
+    if cautious is True or cautious is None:
+        raise HyperparameterError(f"cautious is one of False, 'mean', 'count', 'none'; got {cautious!r}")
     front = [negated.negate()] if maximize else []
-    back = [] if cautious is False else [masks.cautious(scale="mean" if cautious is True else cautious)]
+    back = [] if cautious is False else [masks.cautious(scale=cautious)]
     return [*front, *parts, *back]

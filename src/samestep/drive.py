@@ -1,6 +1,7 @@
 """One step over the batches of a plan: numbers, sums and totals level by level, then every store.
 
-Nothing is written before every number of every batch is known, and all that can fail is done: a step that fails has changed nothing.
+Nothing is written before every number of every batch is known and all that can fail is done, so a step that fails has
+changed nothing.
 """
 
 from __future__ import annotations

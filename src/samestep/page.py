@@ -168,7 +168,7 @@ class Hyper:
             raise HyperparameterError(f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}")
         try:
             value = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise HyperparameterError(
                 f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}"
             ) from None

@@ -28,6 +28,11 @@ def leaves_of(spec: Any, tree: Any) -> list | None:
         return None
 
 
+def is_leaf(tree: Any) -> bool:
+    """Whether it is one leaf and no container."""
+    return optree.tree_is_leaf(tree, none_is_leaf=True)
+
+
 @lru_cache(maxsize=64)
 def paths(spec: Any) -> tuple[str, ...]:
     """The path of every leaf: keys, indices and fields joined by dots."""
@@ -39,7 +44,7 @@ def paths(spec: Any) -> tuple[str, ...]:
 def match(spec: Any, tree: Any, what: str) -> list:
     """The leaves of a tree that must have the structure of the params."""
     leaves = leaves_of(spec, tree)
-    if leaves is not None and all(leaf is None or optree.tree_is_leaf(leaf) for leaf in leaves):
+    if leaves is not None and all(map(is_leaf, leaves)):
         return leaves
     try:
         _, other = flatten(tree)

@@ -1,7 +1,8 @@
 """Reductions whose order is part of their meaning, spelled in the array standard.
 
-A float sum runs in float64 over tiles of 65536 elements in C order; in a tile, 256 lanes add their elements in order, a tree joins
-the lanes, and the tiles are added in order. Every backend keeps that order, so the number of threads does not matter.
+A float sum runs in float64 over tiles of 65536 elements in C order; in a tile, 256 lanes add their elements in order,
+a tree joins the lanes, and the tiles are added in order. Every backend keeps that order, so the number of threads does
+not matter.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ class Pinned:
         return float(self.xp.count_nonzero(x))
 
     def max(self, x: Any) -> float:
-        """The largest element, nan if one is; -inf of nothing."""
-        return float(self.xp.max(x)) if _numel(x) else float("-inf")
+        """The largest element, nan if one is, +0 for either zero; -inf of nothing."""
+        return float(self.xp.max(x)) + 0.0 if _numel(x) else float("-inf")
 
     def min(self, x: Any) -> float:
-        """The smallest element, nan if one is; inf of nothing."""
-        return float(self.xp.min(x)) if _numel(x) else float("inf")
+        """The smallest element, nan if one is, +0 for either zero; inf of nothing."""
+        return float(self.xp.min(x)) + 0.0 if _numel(x) else float("inf")
 
     def numel(self, x: Any) -> float:
         """The number of elements."""
@@ -75,7 +76,9 @@ class Pinned:
         """A sum, mean, maximum or minimum over axes; sums in float64, rounded once."""
         axes, keepdims = attr
         if name in ("max", "min"):
-            return getattr(self.xp, name)(x, axis=axes, keepdims=keepdims)
+            return (
+                getattr(self.xp, name)(x, axis=axes, keepdims=keepdims) + 0.0
+            )  # which zero it found is left to chance
         result = getattr(self.xp, name)(self._float64(x), axis=axes, keepdims=keepdims)
         return self.xp.astype(result, x.dtype)
 

@@ -1,9 +1,9 @@
-"""A plan: which leaves share a program and a backend. Keyed by structure, dtypes and shapes, never by object identity."""
+"""A plan: which leaves share a program and a backend. Keyed by structure, dtypes and shapes, never by identity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,9 @@ class Plan:
     leaves: tuple[Leaf, ...]
     batches: tuple[Batch, ...]
     programs: tuple[Program | None, ...]  # of every leaf; None: frozen
+    shapes: dict[tuple[str, int], tuple[int, ...]] = field(
+        default_factory=dict
+    )  # of slots, as far as they were asked for
 
     @property
     def depth(self) -> int:
@@ -80,12 +83,11 @@ class Plan:
 
     @property
     def quick(self) -> bool:
-        """Whether every backend can look at the arrays of a step by itself, and no leaf is left out."""
-        return (
-            len(self.batches) == 1
-            and len(self.batches[0].leaves) == len(self.leaves)
-            and hasattr(self.batches[0].compiled, "quick")
-        )
+        """Whether the backend can look at the arrays of a step by itself, and no leaf is left out."""
+        if len(self.batches) != 1 or len(self.batches[0].leaves) != len(self.leaves):
+            return False
+        batch = self.batches[0]
+        return hasattr(batch.compiled, "quick") and not any(node.op == "state_scalar" for node in batch.program.nodes)
 
 
 def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
@@ -111,8 +113,8 @@ def find_program(chain: Chain | None, leaf: Leaf) -> Program | None:
     program = chain.program(leaf.real_shape)
     if leaf.complex and program.reads_shape:
         raise LeafError(
-            f"{where(leaf.path)} is {leaf.param}, stepped as pairs of reals, but this optimizer reads the shape of a leaf: "
-            "pass the real and the imaginary part as two leaves"
+            f"{where(leaf.path)} is {leaf.param}, stepped as pairs of reals, but this optimizer reads the shape of a "
+            "leaf: pass the real and the imaginary part as two leaves"
         )
     return program
 

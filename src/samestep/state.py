@@ -15,7 +15,7 @@ from .dtypes import dtype_name, name
 from .errors import StateError, names, where
 from .evaluate import library
 from .page import Slot
-from .plan import Leaf
+from .plan import Leaf, Plan
 from .trace.graph import Program
 
 STEP = "step"
@@ -45,17 +45,22 @@ def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str,
     """The slots of one leaf."""
     xp = array_api_compat.array_namespace(array)
     dtype = getattr(xp, leaf.signature.compute)
-    p = to_pairs(xp, array) if leaf.complex else array
-    p = xp.astype(p, dtype) if p.dtype != dtype else p
     found = {}
     with np.errstate(all="ignore"):
+        p = to_pairs(xp, array) if leaf.complex else xp.asarray(array)
+        p = xp.astype(p, dtype) if p.dtype != dtype else p
         for slot, spec, part in chain.slots():
             if slot in program.slots:
                 value = start(chain, spec, part, xp, p)
                 if leaf.complex and spec.shape == "array":
                     value = from_pairs(xp, value, array, in_place=False)
-                found[slot] = xp.asarray(value, copy=True) if value is p or value is array else value
+                found[slot] = xp.asarray(value, copy=True) if _shares(value, p, array) else value
     return found
+
+
+def _shares(value: Any, *others: Any) -> bool:
+    """Whether it is another array, or (as far as NumPy knows) a view of one."""
+    return any(value is x or (isinstance(value, np.ndarray) and np.may_share_memory(value, x)) for x in others)
 
 
 def slot_shape(chain: Chain, slot: str, leaf: Leaf) -> tuple[int, ...]:
@@ -68,6 +73,14 @@ def slot_shape(chain: Chain, slot: str, leaf: Leaf) -> tuple[int, ...]:
     found = next((spec, part) for n, spec, part in chain.slots() if n == slot)
     p = np.broadcast_to(np.zeros((), leaf.signature.compute), leaf.shape)
     return tuple(start(chain, *found, np_namespace(), p).shape)
+
+
+def copied(value: Any) -> Any:
+    """A slot with arrays of its own."""
+    leaves, spec = trees.flatten(value)
+    return trees.rebuild(
+        spec, [array_api_compat.array_namespace(x).asarray(x, copy=True) if hasattr(x, "dtype") else x for x in leaves]
+    )
 
 
 def np_namespace() -> Any:
@@ -88,13 +101,14 @@ def slot_names(programs: Sequence[Program | None], chains: Sequence[Chain | None
 
 
 def check_slots(
-    state: Mapping[str, Any], spec: Any, leaves: Sequence[Leaf], arrays: Sequence[Any], programs: Sequence[Program | None],
-    chains: Sequence[Chain | None], numbers: Sequence[str],
-) -> dict[str, list]:  # fmt: skip
+    state: Any, plan: Plan, arrays: Sequence[Any], chains: Sequence[Chain | None], numbers: Sequence[str]
+) -> dict[str, list]:
     """The slot lists of a state that must be of this optimizer and these params."""
     if not isinstance(state, dict):
-        raise StateError(f"the state is the dict that init returned; got {type(state).__name__}")
-    wanted = slot_names(programs, chains)
+        raise StateError(
+            f"the state is the dict that init or the last step returned; got {type(state).__name__} {state!r:.80}"
+        )
+    wanted = slot_names(plan.programs, chains)
     keys = {STEP, *wanted, *numbers}
     if set(state) != keys:
         missing, extra = sorted(keys - set(state)), sorted(map(str, set(state) - keys))
@@ -102,46 +116,56 @@ def check_slots(
             f"the state is of another optimizer: it lacks {names(missing)} and has {names(extra)} too many. "
             "Make one with init, or step with the optimizer that made this one."
         )
-    lists = {slot: trees.match(spec, state[slot], f"slot {slot!r} of the state") for slot in wanted}
+    lists = {slot: trees.match(plan.spec, state[slot], f"slot {slot!r} of the state") for slot in wanted}
     for slot, values in lists.items():
-        for leaf, array, program, value in zip(leaves, arrays, programs, values, strict=True):
-            if program is None or slot not in program.slots:
-                if value is not None:
-                    raise StateError(
-                        f"slot {slot!r} of {where(leaf.path)} must be None: this leaf has no such slot; got {type(value).__name__}"
-                    )
-                continue
-            _check_slot(chains[leaf.branch], slot, leaf, array, value)
+        for i, value in enumerate(values):
+            leaf, program = plan.leaves[i], plan.programs[i]
+            if program is not None and slot in program.slots:
+                if (slot, i) not in plan.shapes:
+                    plan.shapes[slot, i] = slot_shape(chains[leaf.branch], slot, leaf)
+                _check_slot(slot, leaf, arrays[i], value, plan.shapes[slot, i])
+            elif value is not None:
+                raise StateError(
+                    f"slot {slot!r} of {where(leaf.path)} must be None, since the leaf has none; "
+                    f"got {type(value).__name__}. The state is of other params: make one with init."
+                )
     return lists
 
 
-def _check_slot(chain: Any, slot: str, leaf: Leaf, array: Any, value: Any) -> None:
+def _check_slot(slot: str, leaf: Leaf, array: Any, value: Any, shape: tuple[int, ...]) -> None:
     at = f"slot {slot!r} of {where(leaf.path)}"
     if not hasattr(value, "dtype") or library(value) != library(array):
         raise StateError(
-            f"{at} must be an array of {library(array)}, as its param; got {type(value).__module__}.{type(value).__name__}"
+            f"{at} must be an array of {library(array)}, as its param; "
+            f"got {type(value).__module__}.{type(value).__name__}. Convert the state, or make one with init."
         )
-    shape = slot_shape(chain, slot, leaf)
     if tuple(value.shape) != shape:
         raise StateError(
             f"{at} must have shape {shape}; got {tuple(value.shape)}. The state is of other params: make one with init."
         )
     if name(value) != slot_dtype(leaf):
         raise StateError(
-            f"{at} must be {slot_dtype(leaf)}, the compute dtype of a {leaf.param} param; got {dtype_name(value.dtype)}. "
-            "The state is of other params: make one with init."
+            f"{at} must be {slot_dtype(leaf)}, the compute dtype of a {leaf.param} param; "
+            f"got {dtype_name(value.dtype)}. The state is of other params: make one with init."
         )
 
 
-def counts(state: Mapping[str, Any], spec: Any, size: int) -> int | list[int]:
-    """Completed steps: one int, or one per leaf."""
+def counts(state: Mapping[str, Any], plan: Plan) -> int | list[int | None]:
+    """Completed steps: one int, or one per leaf (None where it is frozen)."""
     value = state[STEP]
     if _is_count(value):
-        return _count(value)
-    values = trees.match(spec, value, "'step' of the state")
-    if not all(v is None or _is_count(v) for v in values):
-        raise StateError(f"'step' of the state is an int, or a nesting of ints like the params; got {value!r}")
-    return [0 if v is None else _count(v) for v in values]
+        return _count(value, "'step' of the state")
+    if trees.is_leaf(value) and not plan.spec.is_leaf():
+        raise StateError(f"'step' of the state is an int, or a nesting of ints like the params; got {value!r:.80}")
+    found: list[int | None] = []
+    for n, leaf, program in zip(
+        trees.match(plan.spec, value, "'step' of the state"), plan.leaves, plan.programs, strict=True
+    ):
+        if not (n is None if program is None else _is_count(n)):
+            rule = "None, since the leaf is frozen" if program is None else "an int"
+            raise StateError(f"'step' of the state at {where(leaf.path)} is {rule}; got {n!r:.80}")
+        found.append(None if n is None else _count(n, f"'step' of the state at {where(leaf.path)}"))
+    return found
 
 
 def _is_count(value: Any) -> bool:
@@ -152,18 +176,19 @@ def _is_count(value: Any) -> bool:
     return hasattr(value, "shape") and tuple(value.shape) == () and "int" in dtype_name(getattr(value, "dtype", ""))
 
 
-def _count(value: Any) -> int:
+def _count(value: Any, what: str) -> int:
     value = int(value)
     if value < 0:
-        raise StateError(f"'step' of the state counts completed steps, so it is at least 0; got {value}")
+        raise StateError(f"{what} counts completed steps, so it is at least 0; got {value}")
     return value
 
 
-def number(value: Any, slot: str) -> float:
+def number(value: Any, slot: str, path: str | None = None) -> float:
     """A number slot as a float; 0-d arrays are taken back."""
-    if isinstance(value, bool | str) or value is None:
-        raise StateError(f"slot {slot!r} of the state is a number; got {value!r}")
     try:
+        if isinstance(value, bool | str) or getattr(value, "shape", ()) != ():
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
-        raise StateError(f"slot {slot!r} of the state is a number; got {type(value).__name__}") from None
+        at = "" if path is None else f" at {where(path)}"
+        raise StateError(f"slot {slot!r} of the state is a number{at}; got {value!r:.80}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +12,15 @@ import array_api_compat
 import numpy as np
 
 from . import backend as backends
-from . import checks, state as states
+from . import checks
 from . import params as trees
+from . import state as states
 from .backend import Choice
 from .complexes import from_pairs, to_pairs
 from .drive import Row, Work, drive
 from .errors import HyperparameterError, names
-from .groups import Branch, assign
 from .evaluate import Evaluated, library
+from .groups import Branch, assign
 from .plan import Batch, Leaf, Plan, build, describe, one_batch
 
 KEPT_PLANS = 16
@@ -42,22 +44,28 @@ class Stepper:
         self.chains = [branch.chain for branch in branches]
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
         self.last: tuple[str | None, Plan] | None = None
-        self.lock = threading.Lock()
+        self.locks: dict[int, threading.Lock] = {}
+
+    @property
+    def lock(self) -> threading.Lock:
+        """One lock for each process: a forked child must not wait for a thread that it has not got."""
+        return self.locks.setdefault(os.getpid(), threading.Lock())
 
     def number_slots(self, plan: Plan) -> tuple[str, ...]:
         """The slots that are one number in the state."""
         return tuple(dict.fromkeys(n for program in plan.programs if program is not None for n in program.numbers))
 
-    # -- looking at the arrays ------------------------------------------------------------------------------------------------
+    # -- looking at the arrays ---------------------------------------------------------
     def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen:
         """Check everything and bind the arrays to a plan; nothing is written."""
         return self._quick(params, grads, state, donate) or self._careful(params, grads, state, donate)
 
     def _quick(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
         """The plan of the last step, when its backend sees by itself that all arrays are as they were then."""
-        if self.last is None or self.last[0] != backends.chosen() or type(state) is not dict:
+        last = self.last  # read once: another thread may change it
+        if last is None or last[0] != backends.chosen() or type(state) is not dict:
             return None
-        plan = self.last[1]
+        plan = last[1]
         slots = plan.programs[0].slots  # type: ignore[union-attr]
         numbers = plan.programs[0].numbers  # type: ignore[union-attr]
         if (
@@ -80,10 +88,10 @@ class Stepper:
         given = trees.match(spec, grads, "grads")
         plan = self.plan(spec, leaves, given)
         numbers = self.number_slots(plan)
-        slots = states.check_slots(state, spec, plan.leaves, leaves, plan.programs, self.chains, numbers)
+        slots = states.check_slots(state, plan, leaves, self.chains, numbers)
         if donate:
             checks.donated(plan, leaves, slots, given)
-        self.last = (backends.chosen(), plan) if plan.quick and all(p.slots for p in plan.programs[:1] if p) else None
+        self.last = (backends.chosen(), plan) if plan.quick else None
         bounds = [self._bind(batch, leaves, given, slots, donate) for batch in plan.batches]
         return Seen(plan, leaves, given, slots, bounds)
 
@@ -118,9 +126,9 @@ class Stepper:
             arrays = {name: [to_pairs(xp, x) for x in values] for name, values in arrays.items()}
         return batch.compiled.bind(arrays, donate and not batch.complex)
 
-    # -- numbers ----------------------------------------------------------------------------------------------------------------
+    # -- numbers ---------------------------------------------------------
     def numbers_at(self, overrides: Mapping[str, Any]) -> Callable[[int], Callable[[str, float], float]]:
-        """For each branch, what a hyperparameter is worth at a clock: a number, or a schedule of the completed count."""
+        """For each branch, what a hyperparameter is worth at a clock: a number, or what its schedule says there."""
 
         def of(branch: int) -> Callable[[str, float], float]:
             chain = self.chains[branch]
@@ -129,7 +137,7 @@ class Stepper:
 
             def number(name: str, clock: float) -> float:
                 value = values[name]
-                return chain.check(name, value(int(clock) - 1)) if callable(value) else value
+                return chain.check(name, value(max(int(clock) - 1, 0))) if callable(value) else value
 
             return number
 
@@ -137,9 +145,9 @@ class Stepper:
         return lambda branch: made.get(branch) or made.setdefault(branch, of(branch))
 
     def rows(self, plan: Plan, state: Mapping[str, Any], done: bool = False) -> list[tuple[list[Row], np.ndarray]]:
-        """For each batch the distinct rows, and the row of each leaf: at the step to come, or (`done`) after the last one."""
+        """For each batch the distinct rows, and the row of each leaf: of the next step, or (`done`) of the last one."""
         ahead = 0 if done else 1
-        counts = states.counts(state, plan.spec, len(plan.leaves))
+        counts = states.counts(state, plan)
         named = {n: self._number_of(plan, state[n], n) for n in self.number_slots(plan)}
         found = []
         for batch in plan.batches:
@@ -157,7 +165,7 @@ class Stepper:
             else:
                 of = []
                 for i, branch in zip(batch.leaves, batch.branches.tolist(), strict=True):
-                    t = (counts if isinstance(counts, int) else counts[i]) + ahead
+                    t = (counts if isinstance(counts, int) else counts[i] or 0) + ahead
                     row = Row(branch, t, tuple(self._pick(named[n], branch, i) for n in batch.program.numbers))
                     of.append(places.setdefault(row, len(places)))
                 row_of = np.array(of, np.int64)
@@ -177,14 +185,19 @@ class Stepper:
                 )
             by_branch = {i: value[self.branches[i].pattern] for i in having}
         return {
-            branch: states.number(v, slot)
-            if not isinstance(v, dict | list | tuple)
-            else [
-                None if x is None else states.number(x, slot)
-                for x in trees.match(plan.spec, v, f"slot {slot!r} of the state")
-            ]
+            branch: states.number(v, slot) if trees.is_leaf(v) else self._numbers_of(plan, v, slot, branch)
             for branch, v in by_branch.items()
         }
+
+    @staticmethod
+    def _numbers_of(plan: Plan, value: Any, slot: str, branch: int) -> list[float | None]:
+        """A number slot leaf by leaf; None where a leaf has none."""
+        found = trees.match(plan.spec, value, f"slot {slot!r} of the state")
+        for i, (leaf, program) in enumerate(zip(plan.leaves, plan.programs, strict=True)):
+            has = leaf.branch == branch and program is not None and slot in program.numbers
+            if has or found[i] is not None:
+                found[i] = states.number(found[i], slot, leaf.path)
+        return found
 
     @staticmethod
     def _pick(by_branch: dict[int, Any], branch: int, leaf: int) -> float:
@@ -195,9 +208,7 @@ class Stepper:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
         plan = self.plan(spec, leaves, leaves)
-        slots = states.check_slots(
-            state, spec, plan.leaves, leaves, plan.programs, self.chains, self.number_slots(plan)
-        )
+        slots = states.check_slots(state, plan, leaves, self.chains, self.number_slots(plan))
         found = list(leaves)
         number = self.numbers_at({})
         for batch, (rows, row_of) in zip(plan.batches, self.rows(plan, state, done=True), strict=True):
@@ -221,7 +232,7 @@ class Stepper:
                     )
         return trees.rebuild(spec, found)
 
-    # -- the step -----------------------------------------------------------------------------------------------------------------
+    # -- the step ---------------------------------------------------------
     def run(self, params: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
         """One step."""
         seen = self.look(params, grads, state, donate)
@@ -247,10 +258,13 @@ class Stepper:
         }
         found = {}
         for name, spec in declared.items():
-            value = overrides.pop(name, spec.start)
+            value = overrides.get(name, spec.start)
             if value is None:
                 raise HyperparameterError(f"this optimizer needs {name}: write step(params, grads, state, {name}=...)")
-            found[name] = float(value)
+            try:
+                found[name] = float(value)
+            except (TypeError, ValueError):
+                raise HyperparameterError(f"{name} is a number; got {value!r:.80}") from None
         return found
 
     def _scalars(self, batch: Batch, slots: dict[str, list]) -> dict[str, np.ndarray]:
@@ -287,7 +301,7 @@ class Stepper:
     @staticmethod
     def _left_alone(plan: Plan, values: list, donate: bool) -> list:
         """Leaves without a gradient keep their values, copied: a later donation must not reach the old state."""
-        if donate or len(plan.batches) == 1 and len(plan.batches[0].leaves) == len(values):
+        if donate or (len(plan.batches) == 1 and len(plan.batches[0].leaves) == len(values)):
             return list(values)
         return [
             v
@@ -313,14 +327,17 @@ class Stepper:
                 fresh[slot][i] = new
 
     def _counted(self, plan: Plan, state: Any) -> Any:
-        counts = states.counts(state, plan.spec, len(plan.leaves))
+        """The counts after the step: one int while all leaves agree."""
+        counts = states.counts(state, plan)
         active = {i for batch in plan.batches for i in batch.leaves}
         awake = [i for i, program in enumerate(plan.programs) if program is not None]
         if isinstance(counts, int):
             if len(active) == len(awake):
                 return counts + 1
-            counts = [counts] * len(plan.leaves)
-        return trees.rebuild(plan.spec, [c + (i in active) for i, c in enumerate(counts)])
+            if not active:
+                return counts
+            counts = [None if program is None else counts for program in plan.programs]
+        return trees.rebuild(plan.spec, [None if c is None else c + (i in active) for i, c in enumerate(counts)])
 
     def _new_number(self, plan: Plan, works: list[Work], state: Any, slot: str) -> Any:
         """A number slot after the step: one number while all leaves of a branch agree, a nesting once they do not."""
@@ -338,21 +355,22 @@ class Stepper:
                 value = values[branch][place] = work.value(row, node)
                 newest[branch] = max(newest.get(branch, (0, value)), (t, value), key=lambda pair: pair[0])
         found = {
-            branch: self._joined(plan, branch, values[branch], old[branch], newest.get(branch), total) for branch in old
+            branch: self._joined(plan, branch, slot, values[branch], old[branch], newest.get(branch), total)
+            for branch in old
         }
         return found[0] if len(self.branches) == 1 else {self.branches[b].pattern: v for b, v in found.items()}
 
     @staticmethod
-    def _joined(plan: Plan, branch: int, values: list, old: Any, newest: Any, total: bool) -> Any:
+    def _joined(plan: Plan, branch: int, slot: str, values: list, old: Any, newest: Any, total: bool) -> Any:
         if newest is None:
             return old if not isinstance(old, list) else trees.rebuild(plan.spec, old)
         if total:  # shared by all leaves: as the leaf has it that has stepped most often
             return newest[1]
-        mine = [i for i, leaf in enumerate(plan.leaves) if leaf.branch == branch and plan.programs[i] is not None]
+        mine = [i for i, p in enumerate(plan.programs) if plan.leaves[i].branch == branch and p and slot in p.numbers]
         for i in mine:
             if values[i] is None:
                 values[i] = old[i] if isinstance(old, list) else old
         first = values[mine[0]]
-        if not isinstance(old, list) and all(values[i] == first or values[i] != values[i] for i in mine):
+        if not isinstance(old, list) and all(values[i] == first or first != first != values[i] for i in mine):
             return first
         return trees.rebuild(plan.spec, values)

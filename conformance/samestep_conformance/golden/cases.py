@@ -21,6 +21,14 @@ class Case:
     remark: str = ""
 
 
+DION = (  # a published list of Newton-Schulz coefficients, one triple per step
+    (4.0848, -6.8946, 2.9270),
+    (3.9505, -6.3029, 2.6377),
+    (3.7418, -5.5913, 2.3037),
+    (2.8769, -3.1427, 1.2046),
+    (2.8366, -3.0525, 1.2012),
+)
+
 CASES = [
     # gradient descent
     Case("sgd", lambda ss: ss.sgd(0.02)),
@@ -82,10 +90,12 @@ CASES = [
     # nadam, radam
     Case("nadam", lambda ss: ss.nadam(0.01)),
     Case("nadam_coupled", lambda ss: ss.nadam(wave(0.02), psi=0.01, weight_decay=0.1)),
+    Case("nadam_decoupled", lambda ss: ss.nadam(0.01, weight_decay=0.1, decay="decoupled")),
     Case("nadam_keras", lambda ss: ss.nadam(0.01, eps=1e-7, psi=1.0)),
     Case("nadam_constant", lambda ss: ss.nadam(wave(0.02), schedule="none")),
     Case("radam", lambda ss: ss.radam(0.01)),
     Case("radam_coupled", lambda ss: ss.radam(wave(0.02), beta2=0.99, eps=1e-6, weight_decay=0.1)),
+    Case("radam_decoupled", lambda ss: ss.radam(wave(0.02), weight_decay=0.1, decay="decoupled")),
     Case("radam_outside", lambda ss: ss.radam(wave(0.02), eps=1e-5, eps_mode="outside")),
     Case("radam_threshold", lambda ss: ss.radam(0.01, eps_mode="outside", threshold=4.0)),
     Case("radam_skip", lambda ss: ss.radam(0.1, fallback="skip")),
@@ -133,27 +143,60 @@ CASES = [
             wave(0.02), rho=0.9, eps=1e-10, eps_mode="inside", initial_accumulator=1.0, momentum=0.9, cautious="mean"
         ),
     ),
+    Case(
+        "lamb_cautious",  # masked before the decay and the ratio
+        lambda ss: ss.chain(
+            ss.scale_by_adam(eps=1e-6), ss.cautious(), ss.add_decay(0.1), ss.trust_ratio(), ss.descend(0.01)
+        ),
+    ),
     # norms, factors, matrices
     Case("lamb", lambda ss: ss.lamb(0.01)),
     Case("lamb_decay", lambda ss: ss.lamb(wave(0.02), weight_decay=0.1)),
+    Case(
+        "lamb_clipped",
+        lambda ss: ss.chain(ss.clip_by_global_norm(1.0), ss.lamb(0.01, weight_decay=0.1, bias_correction=False)),
+    ),
+    Case(
+        "trust_ratio",
+        lambda ss: ss.chain(ss.trust_ratio(trust_coefficient=0.5, min_norm=1.0, norm_eps=0.1), ss.descend(0.1)),
+    ),
     Case("dog", lambda ss: ss.dog()),
     Case("dog_reps", lambda ss: ss.dog(wave(1.0), reps_rel=0.01, weight_decay=0.1)),
     Case("adafactor", lambda ss: ss.adafactor()),
     Case("adafactor_momentum", lambda ss: ss.adafactor(beta1=0.9, weight_decay=0.1)),
     Case("adafactor_warmup", lambda ss: ss.adafactor(warmup_init=True)),
+    Case("adafactor_absolute", lambda ss: ss.adafactor(wave(0.05), relative_step=False, scale_parameter=False)),
+    Case(
+        "adafactor_scaled", lambda ss: ss.adafactor(wave(0.1), relative_step=False, decay_rate=0.6, clip_threshold=0.5)
+    ),
     Case("adafactor_cautious", lambda ss: ss.adafactor(beta1=0.9, cautious="mean")),
     Case("adafactor_cautious_count", lambda ss: ss.adafactor(beta1=0.9, cautious="count")),
     Case("muon", lambda ss: ss.muon(), problem="matrix"),
     Case("muon_decay", lambda ss: ss.muon(wave(0.02), momentum=0.9, weight_decay=0.1), problem="matrix"),
     Case("muon_match_rms", lambda ss: ss.muon(0.02, nesterov=False, scale="match_rms"), problem="matrix"),
     Case("muon_in_out", lambda ss: ss.muon(wave(0.02), bias_correction=True, layout="in_out"), problem="matrix"),
+    Case(
+        "muon_coefficients",
+        lambda ss: ss.muon(
+            0.02, nesterov=False, bias_correction=True, ns_coeffs=DION, scale="match_rms", layout="in_out"
+        ),
+        problem="matrix",
+    ),
+    Case("muon_spectral", lambda ss: ss.muon(scale="spectral"), problem="matrix"),
+    Case("muon_unscaled", lambda ss: ss.muon(scale="none"), problem="matrix"),
     Case("muon_aux", lambda ss: ss.muon(0.02, aux_lr=0.003, weight_decay=0.1)),
     Case("shampoo", lambda ss: ss.shampoo(0.1), problem="matrix"),
     # modifiers
     Case("clip_sgd", lambda ss: ss.chain(ss.clip_by_global_norm(10.0), ss.sgd(0.02, momentum=0.9))),
     Case("clip_adamw", lambda ss: ss.chain(ss.clip_by_global_norm(1.0), ss.adamw(0.01, weight_decay=0.1))),
+    Case(
+        "clip_nonfinite",
+        lambda ss: ss.chain(ss.clip_by_global_norm(1.0, nonfinite="torch"), ss.sgd(0.1)),
+        problem="bursts",
+    ),
     Case("accumulate_adam", lambda ss: ss.chain(ss.accumulate(4), ss.adam(0.01))),
     Case("accumulate_adamw_schedule", lambda ss: ss.chain(ss.accumulate(3), ss.adamw(wave(0.02), weight_decay=0.1))),
+    Case("accumulate_sum", lambda ss: ss.chain(ss.accumulate(3, mean=False), ss.sgd(0.01, momentum=0.9))),
     Case("skip_nonfinite", lambda ss: ss.chain(ss.skip_nonfinite(3), ss.adam(wave(0.02))), problem="bursts"),
     Case("skip_nonfinite_gives_up", lambda ss: ss.chain(ss.skip_nonfinite(2), ss.adam(0.01)), problem="bursts"),
     Case("lookahead", lambda ss: ss.chain(ss.adam(0.01), ss.lookahead())),

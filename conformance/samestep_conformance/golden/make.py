@@ -2,6 +2,7 @@
 
 import json
 import sys
+from base64 import b64decode, b64encode
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ def path(name: str) -> Path:
 
 
 def write(case: Case) -> None:
-    """One line per step: the params after it, leaf after leaf, as Python prints them (which loses nothing)."""
+    """What was called, with which versions, and one line per step: the params after it, as base64 of float64."""
     oracle = ORACLES[case.name]
     steps = oracle.run(PROBLEMS[case.problem])
     record = {
@@ -33,7 +34,7 @@ def write(case: Case) -> None:
         "date": date.today().isoformat(),
         "leaves": {leaf: list(p.shape) for leaf, p in steps[0].items()},
     }
-    lines = [np.concatenate([p.ravel() for p in params.values()]).tolist() for params in steps]
+    lines = [b64encode(b"".join(p.astype("<f8").tobytes() for p in params.values())).decode() for params in steps]
     head = json.dumps(record, indent=1)[:-2]
     path(case.name).write_text(
         f'{head},\n "steps": [\n' + ",\n".join(json.dumps(line, separators=(",", ":")) for line in lines) + "\n]}\n"
@@ -46,9 +47,10 @@ def read(name: str) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(path(name).read_text())
     shapes = record["leaves"]
     ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])
+    lines = [np.frombuffer(b64decode(line), "<f8").astype(np.float64) for line in record["steps"]]
     record["steps"] = [
         {leaf: part.reshape(shapes[leaf]) for leaf, part in zip(shapes, np.split(line, ends), strict=False)}
-        for line in np.array(record["steps"])
+        for line in lines
     ]
     return record
 

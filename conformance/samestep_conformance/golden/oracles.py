@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import util
 from importlib.metadata import version
+from math import sqrt
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
@@ -232,6 +233,12 @@ def _muon(lr: float | Schedule, **kwargs: Any) -> Oracle:
     return Oracle(call("torch.optim.Muon", lr=first, **kwargs), lr if callable(lr) else None, _FLOAT64)
 
 
+def _muon_per_leaf(**rates: float) -> Oracle:
+    """Other scales of the step: torch's is sqrt(max(1, rows / cols)), the rest is in the rate of each leaf."""
+    calls = {leaf: call("torch.optim.Muon", lr=lr, weight_decay=0.0) for leaf, lr in rates.items()}
+    return Oracle(calls, patches=_FLOAT64)
+
+
 ORACLES = {
     # gradient descent
     "sgd": torch("SGD", 0.02),
@@ -285,10 +292,12 @@ ORACLES = {
     # nadam, radam
     "nadam": torch("NAdam", 0.01),
     "nadam_coupled": torch("NAdam", wave(0.02), momentum_decay=0.01, weight_decay=0.1),
+    "nadam_decoupled": torch("NAdam", 0.01, weight_decay=0.1, decoupled_weight_decay=True),
     "nadam_keras": keras("Nadam", 0.01, epsilon=1e-7),
     "nadam_constant": optax("nadam", wave(0.02)),
     "radam": torch("RAdam", 0.01),
     "radam_coupled": torch("RAdam", wave(0.02), betas=(0.9, 0.99), eps=1e-6, weight_decay=0.1),
+    "radam_decoupled": torch("RAdam", wave(0.02), weight_decay=0.1, decoupled_weight_decay=True),
     "radam_outside": optax("radam", wave(0.02), eps=1e-5),
     "radam_threshold": optax("radam", 0.01, threshold=4.0),
     "radam_skip": po("RAdam", 0.1, degenerated_to_sgd=False),
@@ -336,9 +345,16 @@ ORACLES = {
     "rmsprop_cautious": timm(
         "rmsprop_tf.RMSpropTF", wave(0.02), momentum=0.9, lr_in_momentum=False, caution=True, foreach=False
     ),
+    "lamb_cautious": timm("lamb.Lamb", 0.01, weight_decay=0.1, max_grad_norm=None, caution=True, foreach=False),
     # norms, factors, matrices
     "lamb": optax("lamb", 0.01),
     "lamb_decay": optax("lamb", wave(0.02), weight_decay=0.1),
+    "lamb_clipped": timm("lamb.Lamb", 0.01, weight_decay=0.1, bias_correction=False, foreach=False),
+    "trust_ratio": optax(
+        "chain",
+        call("optax.scale_by_trust_ratio", min_norm=1.0, trust_coefficient=0.5, eps=0.1),
+        call("optax.scale", -0.1),
+    ),
     "dog": optax("contrib.dog"),
     "dog_reps": optax("contrib.dog", wave(1.0), ("heuristic", 0.01), weight_decay=0.1),
     "adafactor": po("AdaFactor", 1.0, betas=(None, 0.999)),
@@ -346,6 +362,10 @@ ORACLES = {
         "adafactor.Adafactor", None, min_dim_size_to_factor=0, betas=(0.9, 0.999), weight_decay=0.1
     ),
     "adafactor_warmup": po("AdaFactor", 1.0, betas=(None, 0.999), warmup_init=True),
+    "adafactor_absolute": timm("adafactor.Adafactor", wave(0.05), min_dim_size_to_factor=0),
+    "adafactor_scaled": po(
+        "AdaFactor", wave(0.1), betas=(None, 0.999), relative_step=False, decay_rate=-0.6, clip_threshold=0.5
+    ),
     "adafactor_cautious": timm("adafactor.Adafactor", None, min_dim_size_to_factor=0, betas=(0.9, 0.999), caution=True),
     "adafactor_cautious_count": po(
         "AdaFactor", 1.0, betas=(0.9, 0.999), momentum_dtype=Named("torch.float64"), cautious=True
@@ -354,6 +374,9 @@ ORACLES = {
     "muon_decay": _muon(wave(0.02), momentum=0.9, weight_decay=0.1),
     "muon_match_rms": _muon(0.02, weight_decay=0.0, nesterov=False, adjust_lr_fn="match_rms_adamw"),
     "muon_in_out": optax("contrib.muon", wave(0.02), eps=0.0),
+    "muon_coefficients": optax("contrib.muon", 0.02, nesterov=False, ns_coeffs="dion", consistent_rms=0.2, eps=0.0),
+    "muon_spectral": _muon_per_leaf(w=0.02, u=0.02 * sqrt(4 / 6)),
+    "muon_unscaled": _muon_per_leaf(w=0.02 / sqrt(5 / 4), u=0.02),
     "muon_aux": Oracle(
         {
             "w": call("torch.optim.Muon", lr=0.02, weight_decay=0.1),
@@ -365,9 +388,13 @@ ORACLES = {
     # modifiers
     "clip_sgd": optax("chain", call("optax.clip_by_global_norm", 10.0), call("optax.sgd", 0.02, momentum=0.9)),
     "clip_adamw": optax("chain", call("optax.clip_by_global_norm", 1.0), call("optax.adamw", 0.01, weight_decay=0.1)),
+    "clip_nonfinite": optax("chain", call("optax.clip_by_global_norm", 1.0), call("optax.sgd", 0.1)),
     "accumulate_adam": optax("MultiSteps", call("optax.adam", 0.01), 4, accumulator_dtype="float64"),
     "accumulate_adamw_schedule": optax(
         "MultiSteps", call("optax.adamw", wave(0.02), weight_decay=0.1), 3, accumulator_dtype="float64"
+    ),
+    "accumulate_sum": optax(
+        "MultiSteps", call("optax.sgd", 0.01, momentum=0.9), 3, use_grad_mean=False, accumulator_dtype="float64"
     ),
     "skip_nonfinite": optax("apply_if_finite", call("optax.adam", wave(0.02)), 3),
     "skip_nonfinite_gives_up": optax("apply_if_finite", call("optax.adam", 0.01), 2),

@@ -1,11 +1,10 @@
 """Adafactor: second moments from the means of rows and columns, and a step size relative to the parameter.
 
-Shazeer, Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, https://arxiv.org/abs/1804.04235,
-algorithms 4 and 5; constants as in the authors' tensor2tensor.
+Shazeer, Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, https://arxiv.org/abs/1804.04235.
 
     b = 1 - t^(-decay_rate);   q = g^2 + eps
-    rows <- b rows + (1 - b) mean_last(q);   cols <- b cols + (1 - b) mean_secondlast(q);   v_hat = rows cols / mean(rows)
-    u = g / sqrt(v_hat);   u <- u / max(1, RMS(u) / clip_threshold)
+    rows <- b rows + (1 - b) mean_last(q);   cols <- b cols + (1 - b) mean_secondlast(q)
+    u = g / sqrt(rows cols / mean(rows));   u <- u / max(1, RMS(u) / clip_threshold)
     a = min(lr, 1 / sqrt(t)) max(eps2, RMS(p));   p <- p - a u
 """
 
@@ -46,7 +45,7 @@ def scale_by_adafactor(
     scale_parameter: bool = True,
     warmup_init: bool = False,
 ):
-    """The whole step of Adafactor: lr is in it, before the momentum; `apply_update` follows. Numbers as in `adafactor`."""
+    """The whole step of Adafactor, lr included; `apply_update` follows. The arguments are those of `adafactor`."""
     xp = array_namespace(u)
     b, q = 1 - t**-decay_rate, u * u + eps
     state = {}
@@ -66,7 +65,15 @@ def scale_by_adafactor(
 
 @update()
 def adafactor_decay(
-    p, t, *, lr: nonnegative, weight_decay: nonnegative, eps2: nonnegative, relative_step: bool, scale_parameter: bool, warmup_init: bool
+    p,
+    t,
+    *,
+    lr: nonnegative,
+    weight_decay: nonnegative,
+    eps2: nonnegative,
+    relative_step: bool,
+    scale_parameter: bool,
+    warmup_init: bool,
 ):
     """Shrink the parameter by weight_decay times Adafactor's own step size, before the step."""
     return {"p": p * (1 - weight_decay * _step_size(p, t, lr, eps2, relative_step, scale_parameter, warmup_init))}
@@ -86,21 +93,19 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
         a = min(lr, 1 / sqrt(t)) max(eps2, RMS(p));  p <- p (1 - weight_decay a) - a u
 
     Args:
-        lr: the largest relative step, 0.01; with relative_step=False the step itself.
+        lr, relative_step: the largest relative step, 0.01, which falls as 1 / sqrt(t); False: the step is lr.
         decay_rate: the second moments decay with 1 - t^(-decay_rate), 0.8.
-        eps: added to the squared gradient, 1e-30.
-        eps2: the least scale of a parameter, 1e-3.
+        eps, eps2: added to the squared gradient, 1e-30; the least scale of a parameter, 1e-3.
         clip_threshold: the largest root mean square of u, 1.
         beta1: momentum on the finished step; None or 0 keeps no buffer.
-        relative_step: whether the step falls as 1 / sqrt(t).
         scale_parameter: whether the step is relative to the root mean square of the parameter.
         warmup_init: the bound lr grows as lr t / 10000.
         weight_decay: decay by the step size a; 0 leaves the part out.
         maximize: climb instead of descend.
         cautious: mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays. From two dimensions on the slots are `rows` (last axis 1) and `cols` (second last axis 1), leading axes
-    are a batch; below, `v`. With momentum also `m`. All in the compute dtype.
+    Params are floating arrays; slots, in the compute dtype: from two dimensions on `rows` (last axis 1) and `cols`
+    (second last axis 1; leading axes are a batch), else `v`; with momentum also `m`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

@@ -44,7 +44,9 @@ def scale_by_dog(u, p, p0, r, G, *, reps_rel: positive = 1e-6, eps: nonnegative 
 def dog(lr: nonnegative = 1.0, *, weight_decay: nonnegative = 0.0, **hyper):
     """DoG: distance over gradients (Ivgi et al., 2023, https://arxiv.org/abs/2302.12022).
 
-        r <- max(r, |p - p_0|);  G <- G + |g|^2;  p <- p - lr r / sqrt(G + eps) g      norms over all parameters together
+        r <- max(r, |p - p_0|);  G <- G + |g|^2;  p <- p - lr r / sqrt(G + eps) g
+
+    The norms are over all parameters together.
 
     Args:
         lr: a factor of the step size, 1; leave it, or give a schedule.

@@ -1,12 +1,12 @@
 """FTRL-Proximal: follow the regularised leader, one proximal term for every point on the way.
 
-McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, https://doi.org/10.1145/2487575.2488200, algorithm 1.
+McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, https://doi.org/10.1145/2487575.2488200.
 
     n_t = n_{t-1} + g^2;   1/eta_t = (beta + n_t^(-lr_power)) / lr_t;   sigma_t = 1/eta_t - 1/eta_{t-1}
     z <- z + g - sigma_t p
     p <- 0 where |z| <= l1, else -(z - sign(z) l1) / (1/eta_t + l2)
 
-The paper writes sigma for a constant lr. Here it telescopes under any schedule, so that without l1 and l2 the steps are AdaGrad's.
+The paper writes sigma for a constant lr. Here it telescopes under any schedule: without l1, l2 the steps are AdaGrad's.
 """
 
 from typing import Annotated, Literal
@@ -80,11 +80,11 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         l2: (l2 / 2) |p|^2 in the objective, 0; Keras and TensorFlow write half of it.
         initial_accumulator: the first n, 0.
         l2_shrinkage: adds 2 l2_shrinkage p to the gradient in z, not in n; 0 leaves it out.
-        framework_sigma: sigma = (n_t^.. - n_{t-1}^..) / lr_t, as other libraries have it; the same for a constant lr only.
-        z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as other libraries have it.
+        framework_sigma: both powers in sigma over lr_t, as other libraries have it; the same for a constant lr only.
+        z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.
         maximize: climb instead of descend.
 
-    Where beta, initial_accumulator and every gradient so far are 0, nothing is known and p is 0, as in the paper, which starts at 0.
+    Where beta, initial_accumulator and every gradient so far are 0, p becomes 0, as in the paper, which starts there.
 
     Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the number `lr_prev`.
 

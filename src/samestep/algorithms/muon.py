@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..errors import HyperparameterError
-from ..page import count, direction, nonnegative, positive, unit, update, zeros
+from ..page import count, direction, nonnegative, unit, update, zeros
 from .adam import scale_by_adam
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -79,23 +79,30 @@ def muon_step(p, u, *, lr: nonnegative, aux_lr: nonnegative | None = None, weigh
 
 @named(scale_by_muon)
 def muon(lr: nonnegative = 0.02, *, aux_lr: nonnegative | None = None, weight_decay: nonnegative = 0.0, **hyper):
-    """Muon: orthogonal momentum for matrices, AdamW for every other leaf (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/).
+    """Muon: orthogonal momentum for matrices (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/).
 
-        m <- momentum m + (1 - momentum) g;  X = orthogonalize(momentum m + (1 - momentum) g);  p <- p (1 - lr weight_decay) - lr s X
+        m <- momentum m + (1 - momentum) g;  X = orthogonalize(momentum m + (1 - momentum) g)
+        p <- p (1 - lr weight_decay) - lr s X                 leaves that are no matrices: AdamW
 
     Args:
         lr: step size, 0.02.
         aux_lr: step size of the leaves that are no matrices; None takes lr.
-        momentum, nesterov, bias_correction: 0.95; whether x mixes the gradient in once more; whether both terms are debiased (optax).
-        ns_steps, ns_coeffs, ns_eps: 5 iterations; one triple or one for each; the least norm that is divided by, 1e-7.
-        scale: the factor s: "original" sqrt(max(1, rows / cols)), "match_rms" 0.2 sqrt(max(rows, cols)), "spectral" sqrt(rows / cols), "none".
+        momentum: the decay of m, 0.95.
+        nesterov: mix the gradient in once more, True; else X comes from m.
+        bias_correction: divide both terms by what their weights add up to, as optax does, False.
+        ns_steps: Newton-Schulz iterations, 5.
+        ns_coeffs: (a, b, c), or one such triple for each iteration.
+        ns_eps: the least norm that is divided by, 1e-7.
+        scale: s: "original" sqrt(max(1, rows / cols)), "match_rms" 0.2 sqrt(max(rows, cols)),
+            "spectral" sqrt(rows / cols), "none" 1.
         layout: how matrices lie: "out_in" (rows, cols), or "in_out", which swaps rows and cols in s.
         beta1, beta2, eps: AdamW's for the other leaves, 0.9, 0.95, 1e-8.
         weight_decay: decoupled decay for both, 0; s is not in it.
         maximize: climb instead of descend.
         cautious: mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays; slot `m`, and where a leaf is no matrix `v`, in the compute dtype. Embeddings and heads belong in `groups`.
+    Params are floating arrays; slot `m`, and where a leaf is no matrix `v`, in the compute dtype. Give embeddings and
+    heads another optimizer through `groups`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
@@ -103,8 +110,8 @@ def muon(lr: nonnegative = 0.02, *, aux_lr: nonnegative | None = None, weight_de
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.muon(0.1), {"w": np.eye(2), "b": np.zeros(2)}
     >>> opt.step(params, params, opt.init(params))[0]["w"].round(2)
-    array([[0.93, 0.  ],
-           [0.  , 0.93]])
+    array([[0.89, 0.  ],
+           [0.  , 0.89]])
     """
     part = scale_by_muon(**hyper)
     options = dict(part.options)

@@ -46,12 +46,12 @@ def scale_by_shampoo(u, h0, h1, h2, h3, h4, *, eps: positive = 1e-6, max_dim: co
     """
     xp, rank = array_namespace(u), int(u.ndim)
     if rank > 5:
-        raise LeafError(f"shampoo keeps a factor for each of up to 5 axes; a leaf has {rank}: reshape it, or give it another optimizer")
+        raise LeafError(f"shampoo has factors for up to 5 axes; a leaf has {rank}: reshape it, or use groups")
     if u.size == 0:
         return {"u": u}
     kept = [axis for axis in range(rank) if u.shape[axis] <= max_dim]
     factors, state, g, d = (h0, h1, h2, h3, h4), {}, u, u
-    for axis in reversed(range(rank)):  # this axis is last, then turned to the front: after all of them the order is as before
+    for axis in reversed(range(rank)):  # it is the last axis now, and the first after its turn
         if axis in kept:
             flat = xp.reshape(g, (-1, u.shape[axis]))
             state[f"h{axis}"] = h = factors[axis] + xp.matmul(flat.mT, flat)
@@ -70,13 +70,13 @@ def shampoo(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper)
     Args:
         lr: step size, 1e-3.
         eps: the first factors are eps times the identity, 1e-6.
-        max_dim: a longer axis gets no factor and does not count in k, 4096. A leaf without any factor takes its gradient as it is.
+        max_dim: a longer axis gets no factor and does not count in k, 4096. A leaf without any just descends.
         weight_decay: decoupled decay; 0 leaves the part out.
         maximize: climb instead of descend.
         cautious: mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, ... in the compute dtype, square, one for each axis.
-    The roots are computed in every step.
+    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, ..., a square matrix for each axis, in the
+    compute dtype. The roots are computed in every step.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

@@ -1,6 +1,6 @@
 """Accumulate: one step for every k gradients; no paper, the common way to a larger batch.
 
-    acc <- acc + g;   every k-th call: a step with acc / k, and acc <- 0
+acc <- acc + g;   every k-th call: a step with acc / k, and acc <- 0
 """
 
 from array_api_compat import array_namespace

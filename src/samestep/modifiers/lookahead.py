@@ -9,8 +9,9 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..compose import chain
 from ..errors import HyperparameterError
-from ..optimizer import Optimizer, chain
+from ..optimizer import Optimizer
 from ..page import Part, copy, count, fraction, gradient, update
 
 
@@ -41,8 +42,8 @@ def lookahead(
     Args:
         k: fast steps between two slow ones, 5.
         alpha: how far the slow parameters move, 0.5.
-        reset: what happens to the fast optimizer's state after a slow step: "none", or "state": it starts again, and its count
-            and schedules with it.
+        reset: what happens to the fast optimizer's state after a slow step: "none", or "state": it starts again, its
+            count and schedules too.
         name: a name for the part.
 
     Slot `slow` in the compute dtype, a copy of the first parameters.

@@ -1,7 +1,7 @@
 """Skip steps whose gradients are not finite; no paper, optax's apply_if_finite.
 
-    bad <- 0 if every entry of every gradient is finite, else bad + 1
-    no step while 0 < bad <= max_consecutive
+bad <- 0 if every entry of every gradient is finite, else bad + 1
+no step while 0 < bad <= max_consecutive
 """
 
 from array_api_compat import array_namespace
@@ -11,15 +11,15 @@ from ..trace.namespace import sum_over_params
 
 
 @gradient(bad=0.0, nonfinite=0.0, good=0.0)
-def skip_nonfinite(u, bad, nonfinite, good, *, max_consecutive: count | None = 10):
+def skip_nonfinite(u, t, bad, nonfinite, good, *, max_consecutive: count | None = 10):
     """Leave params and state as they are when any gradient has an infinity or a nan.
 
     Args:
         max_consecutive: so many bad steps in a row are skipped; the next one goes through, so that the trouble is seen.
             None never gives up.
 
-    What follows in the chain counts the steps that were taken. The state has the numbers `bad` (bad steps in a row), `nonfinite`
-    (bad steps so far) and `good` (steps taken). Write it first in a chain: clip behind it.
+    What follows in the chain counts the steps that were taken; clip behind it. The state has the numbers `bad` (bad
+    steps in a row), `nonfinite` (bad steps so far) and `good` (steps taken).
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.skip_nonfinite(), ss.sgd(1.0)), np.array([1.0])
@@ -34,6 +34,6 @@ def skip_nonfinite(u, bad, nonfinite, good, *, max_consecutive: count | None = 1
         "bad": bad,
         "nonfinite": xp.where(finite, nonfinite, nonfinite + 1),
         "good": xp.where(taken, good + 1, good),
-        "t": good + 1,
+        "t": xp.minimum(t, good + 1),  # the first is for leaves that slept
         "when": taken,
     }

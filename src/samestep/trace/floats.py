@@ -22,11 +22,15 @@ def power(a: float, b: float) -> float:
     try:
         return math.pow(a, b)
     except OverflowError:
-        return -inf if a < 0 and b % 2 == 1 else inf
+        return -inf if a < 0 and _odd(b) else inf
     except ValueError:  # 0 ** negative, or negative ** fraction
         if a == 0:
-            return math.copysign(inf, a) if b % 2 == 1 else inf
+            return math.copysign(inf, a) if _odd(b) else inf
         return nan
+
+
+def _odd(x: float) -> bool:
+    return isfinite(x) and abs(math.fmod(x, 2.0)) == 1.0  # exactly, which x % 2 is not
 
 
 def _guard(function, overflow: float):
@@ -78,13 +82,13 @@ def maximum(a: float, b: float) -> float:
 
 
 def floor(x: float) -> float:
-    """The integer below, as a float; inf and nan stay."""
-    return float(math.floor(x)) if isfinite(x) else x
+    """The integer below, as a float; inf, nan and the sign of zero stay."""
+    return copysign(math.floor(x), x) if isfinite(x) else x
 
 
 def ceil(x: float) -> float:
-    """The integer above, as a float; inf and nan stay."""
-    return float(math.ceil(x)) if isfinite(x) else x
+    """The integer above, as a float; inf, nan and the sign stay."""
+    return copysign(math.ceil(x), x) if isfinite(x) else x
 
 
 def remainder(a: float, b: float) -> float:
@@ -98,6 +102,6 @@ def floor_divide(a: float, b: float) -> float:
 
 
 __all__ = [
-    "abs", "acos", "ceil", "copysign", "cos", "divide", "exp", "expm1", "floor", "floor_divide", "isfinite", "isinf", "isnan",
-    "log", "log1p", "maximum", "minimum", "power", "remainder", "sign", "sin", "sqrt", "tanh",
+    "abs", "acos", "ceil", "copysign", "cos", "divide", "exp", "expm1", "floor", "floor_divide", "isfinite", "isinf",
+    "isnan", "log", "log1p", "maximum", "minimum", "power", "remainder", "sign", "sin", "sqrt", "tanh",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """The Program: hash-consed nodes in program order, and what can be read off them.
 
-A node's kind is decided by its inputs alone. Its rank says how many values it has in one step: HOST one per (group, t), TOTAL one
-over all leaves, LEAF one per leaf, ARRAY as many as the leaf has elements. HOST, TOTAL and LEAF nodes are numbers: float64.
+A node's kind is decided by its inputs alone. Its rank says how many values it has in one step: HOST one per (group, t),
+TOTAL one over all leaves, LEAF one per leaf, ARRAY as many as the leaf has elements. HOST, TOTAL and LEAF nodes are
+numbers: float64.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
 class Program:
     """What one step does to one leaf, for every backend.
 
-    `outputs` maps `p`, the array and scalar slots and the number slots to nodes. `arrays` names the array inputs it reads, `questions`
-    what it asked of the leaf's shape and the answers it was traced under.
+    `outputs` maps `p`, the array and scalar slots and the number slots to nodes. `arrays` names the array inputs it
+    reads, `questions` what it asked of the leaf's shape and the answers it was traced under.
     """
 
     outputs: dict[str, Node]
@@ -142,8 +143,6 @@ class Program:
         for node in self.nodes:
             if node.op in OPS and (node.is_array or node.op in REDUCTIONS):
                 ranks.append(OPS[node.op].exactness)
-            elif node.op == "total" and any(OPS[n.op].exactness != EXACT for n in reachable(node.args) if n.op in REDUCTIONS):
-                ranks.append("reduce")
         return max(ranks, key=CLASSES.index)
 
     @property

@@ -14,7 +14,8 @@ import array_api_compat
 from ..errors import TraceError
 from . import floats
 from .graph import Graph, Kind, Node, Rank
-from .ops import ELEMENTWISE
+from .linalg import Linalg
+from .ops import ELEMENTWISE, wanted_truths
 
 STATIC = ("const", "ndim", "dim", "size")  # known from the shape of a leaf alone
 
@@ -51,14 +52,22 @@ class Tracer:
 
     def apply(self, op: str, *args: Any, attr: Any = None) -> Symbol:
         """A symbol for an operation."""
-        return Symbol(self, self.graph.apply(op, *(self.symbol(a).node for a in args), attr=attr))
+        nodes = [self.symbol(a).node for a in args]
+        truths = [node.kind.truth for node in nodes]
+        if truths != wanted_truths(op, truths):
+            got = " and ".join("a condition" if truth else "a number" for truth in truths)
+            raise TraceError(
+                f"{op} of {got}: a comparison makes a condition of numbers, "
+                "xp.where(condition, a, b) or xp.count_nonzero(condition) a number of conditions"
+            )
+        return Symbol(self, self.graph.apply(op, *nodes, attr=attr))
 
     def total(self, value: Any) -> Symbol:
         """The sum over all leaves of one number per leaf."""
         value = self.symbol(value)
         if value.node.is_array:
             value = self.apply("sum", value)
-        node = self.graph.apply("total", value.node)
+        node = self.graph.apply("total", value.node, attr=self.scope)
         if node.index not in self.totals:
             ordinal = sum(scope == self.scope for scope, _ in self.totals.values())
             self.totals[node.index] = (self.scope, ordinal)
@@ -78,7 +87,8 @@ def static_value(node: Node, shape: tuple[int, ...]) -> Any:
         case "ndim":
             return len(shape)
         case "dim":
-            return shape[node.attr]  # type: ignore[index]
+            assert isinstance(node.attr, int)
+            return shape[node.attr]
         case "size":
             size = 1
             for dim in shape:
@@ -125,7 +135,9 @@ class Symbol:
 
     @property
     def size(self) -> Symbol:
-        if self.node.is_array and not self.node.kind.full:
+        if not self.node.is_array:
+            self._own_shape("size")
+        if not self.node.kind.full:
             return self.tracer.apply("numel", self)
         return self.tracer.source("size", None, Kind(Rank.LEAF))
 
@@ -145,6 +157,11 @@ class Symbol:
 
     def __getitem__(self, index: Any) -> Symbol:
         raise TraceError(f"a page cannot index a symbol (got [{index!r}]): use xp.where, or a reduction over an axis")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TraceError(
+            f"a page cannot write into a symbol (got [{index!r}] = ...): return the new value, made with xp.where"
+        )
 
     def __iter__(self) -> Any:
         raise TraceError("a page cannot loop over a symbol; it is one array, whatever its shape")
@@ -174,7 +191,7 @@ class Symbol:
             if other == 1:
                 return self
             if other == 2:
-                return self * self
+                return self.tracer.apply("multiply", self, self)
             if other == 0.5:
                 return self.tracer.apply("sqrt", self)
         return self.tracer.apply("pow", self, other)
@@ -304,7 +321,7 @@ class Namespace:
 
     def any(self, x: Any) -> Symbol:
         """Whether any entry of the leaf is true."""
-        return self.count_nonzero(x) > 0
+        return self._tracer.apply("greater", self.count_nonzero(x), 0.0)
 
     def all(self, x: Any) -> Symbol:
         """Whether all entries of the leaf are true."""
@@ -350,41 +367,6 @@ class Shape(tuple):
 
     def __repr__(self) -> str:
         return "(" + "".join(f"{entry}, " for entry in self) + ")"
-
-
-class Linalg:
-    """The linear algebra extension, as far as pages need it."""
-
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-
-    def __getattr__(self, name: str) -> Any:
-        known = sorted(n for n in vars(Linalg) if not n.startswith("_"))
-        raise TraceError(f"xp.linalg.{name} is not known to the tracer. Known: {', '.join(known)}")
-
-    def vector_norm(self, x: Any) -> Symbol:
-        """The Euclidean norm of the whole leaf, squared and summed in float64."""
-        return self._tracer.apply("sqrt", self._tracer.apply("sum_squares", x))
-
-    def matmul(self, a: Any, b: Any) -> Symbol:
-        """The matrix product."""
-        return self._tracer.apply("matmul", a, b)
-
-    def _items(self, op: str, x: Any, count: int) -> tuple[Symbol, ...]:
-        result = self._tracer.apply(op, x)
-        return tuple(self._tracer.apply("item", result, attr=i) for i in range(count))
-
-    def eigh(self, x: Any) -> tuple[Symbol, ...]:
-        """Eigenvalues and eigenvectors of a symmetric matrix."""
-        return self._items("eigh", x, 2)
-
-    def qr(self, x: Any) -> tuple[Symbol, ...]:
-        """Q and R."""
-        return self._items("qr", x, 2)
-
-    def svd(self, x: Any) -> tuple[Symbol, ...]:
-        """U, S and V^H."""
-        return self._items("svd", x, 3)
 
 
 def eye_like(x: Any, dim: Any) -> Any:

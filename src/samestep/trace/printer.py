@@ -20,8 +20,9 @@ class Printer:
         return f"x{node.index}"
 
     def constant(self, node: Node) -> str:
-        """How a constant is written."""
-        return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(repr(node.attr), repr(node.attr))
+        """How a constant is written: in brackets if it has a sign, which binds looser than a power."""
+        text = repr(node.attr)
+        return f"({text})" if text[0] == "-" else text
 
     def expression(self, node: Node) -> str:
         """The right-hand side of a node's statement."""

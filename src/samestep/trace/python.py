@@ -32,13 +32,14 @@ class ArrayPrinter(Printer):
         lines += [f"    x{node.index} = a[{node.index}]" for node in stage.carried]
         lines += self.body(stage.body)
         sums = "".join(f"{self.expression(node)}, " for node in stage.sums)
-        arrays = [f"{node.index}: x{node.index}" for node in stage.keeps] + [f"{k!r}: {self.name(n)}" for k, n in stage.stores]
+        arrays = [f"{node.index}: x{node.index}" for node in stage.keeps]
+        arrays += [f"{name!r}: {self.name(node)}" for name, node in stage.stores]
         lines.append(f"    return ({sums}), {{{', '.join(arrays)}}}")
         return "\n".join(lines) + "\n"
 
 
 class NumberPrinter(Printer):
-    """Numbers of one level, read from and written to `e` by index; over floats (`host`), or vectors with one entry per leaf."""
+    """Numbers of one level, read from and written to `e` by index: floats, or vectors with one entry per leaf."""
 
     def function(self, nodes: tuple[Node, ...]) -> str:
         """Source of `numbers(e, number, xp)`."""

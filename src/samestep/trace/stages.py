@@ -1,8 +1,8 @@
 """A Program cut into stages: what runs between two barriers.
 
-Numbers (host, total, leaf) are computed between stages, in float64. An array stage ends where a reduction needs a whole leaf; a kernel
-computes again what it needs from the inputs, so that only numbers cross and only the last stage stores: in place is always safe.
-The Python form carries arrays over instead, since eager libraries have made them anyway.
+Numbers (host, total, leaf) are computed between stages, in float64. An array stage ends where a reduction needs a
+whole leaf; a kernel computes again what it needs from the inputs, so that only numbers cross and only the last stage
+stores: in place is always safe. The Python form carries arrays over instead, since eager libraries have made them anyway.
 """
 
 from __future__ import annotations
@@ -132,5 +132,3 @@ class Stages:
             leaves=ordered(numbers, lambda n: n.kind.rank is Rank.LEAF),
             carried=ordered(carried, lambda n: True),
         )
-
-

@@ -1,0 +1,197 @@
+"""Checks of an optimizer on a backend: plain functions that raise `Difference`, for our tests and for anybody's.
+
+An optimizer is any object with `init(params)` and `step(params, grads, state) -> (params, state)`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import optree
+
+import samestep as ss
+
+Gradients = Callable[[int], dict[str, np.ndarray]]
+
+
+class Difference(AssertionError):
+    """A check failed; the message names the step, the leaf, and both values."""
+
+
+SHAPES: dict[str, tuple[int, ...]] = {"matrix": (24, 18), "bias": (7,), "scalar": (), "empty": (0, 3), "tile": (300,)}
+FACTORED = {"matrix": (12, 9), "wide": (4, 6), "bias": (7,)}
+
+
+def params(dtype: str, shapes: dict[str, tuple[int, ...]] = SHAPES) -> dict[str, np.ndarray]:
+    """The params that every check starts from."""
+    rng = np.random.default_rng(11)
+    return {leaf: np.asarray(rng.uniform(-1, 1, shape), dtype=dtype) for leaf, shape in shapes.items()}
+
+
+def gradients(dtype: str, shapes: dict[str, tuple[int, ...]] = SHAPES, bad_from: int | None = None) -> Gradients:
+    """Gradients of step t: zeros of both signs, subnormals, 1e-30, 1e30; infinities and NaN from step `bad_from` on."""
+    info = np.finfo(dtype)
+    special = [0.0, -0.0, info.smallest_subnormal, -info.smallest_subnormal * 7, 1e-30, -1e30]
+
+    def at(t: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng([12, t])
+        found = {}
+        for leaf, shape in shapes.items():
+            g = np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 3, shape), dtype=dtype)
+            flat = g.reshape(-1)
+            if flat.size > 1:
+                flat[rng.integers(0, flat.size, 1 + flat.size // 12)] = special[t % len(special)]
+            if bad_from is not None and t >= bad_from and flat.size > 3:
+                flat[t % 3] = [np.inf, -np.inf, np.nan][t % 3]
+            found[leaf] = g
+        return found
+
+    return at
+
+
+def moved(arrays: Any, backend: str) -> Any:
+    """NumPy arrays as arrays of the backend's library, every one a copy."""
+    xp = ss.backend.load(backend).arrays()
+    return optree.tree_map(lambda x: xp.asarray(np.array(x)), arrays)
+
+
+def host(tree: Any) -> Any:
+    """Arrays of any library as NumPy copies; numbers stay."""
+
+    def one(x: Any) -> Any:
+        if isinstance(x, int | float):
+            return x
+        return np.array(x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x))
+
+    return optree.tree_map(one, tree)
+
+
+def asked(backend: str | None) -> AbstractContextManager:
+    """The context in which a check runs its backend."""
+    return nullcontext() if backend is None else ss.use_backend(backend)
+
+
+def run(
+    optimizer: Any, backend: str | None, dtype: str, steps: int, grads: Gradients | None = None, *,
+    shapes: dict[str, tuple[int, ...]] = SHAPES, donate: bool = False,
+) -> Iterator[tuple[Any, Any]]:  # fmt: skip
+    """Params and state after every step, as NumPy copies."""
+    grads = grads or gradients(dtype, shapes)
+    to = backend or "numpy"
+    with asked(backend):
+        now = moved(params(dtype, shapes), to)
+        state = optimizer.init(now)
+        for t in range(1, steps + 1):
+            extra = {"donate": True} if donate else {}
+            now, state = optimizer.step(now, moved(grads(t), to), state, **extra)
+            yield host(now), host(state)
+
+
+def identical(a: np.ndarray, b: np.ndarray) -> bool:
+    """The same dtype, shape and bits; one NaN is as good as another."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.dtype.kind not in "fc":
+        return bool(np.array_equal(a, b))
+    bits = np.ascontiguousarray(a).view(f"V{a.dtype.itemsize}") == np.ascontiguousarray(b).view(f"V{a.dtype.itemsize}")
+    return bool(np.all(bits | (np.isnan(a) & np.isnan(b))))
+
+
+def compare(a: Any, b: Any, t: int, what: str) -> None:
+    """Two results of step t, leaf by leaf."""
+    ours, spec = optree.tree_flatten(a, none_is_leaf=True)
+    theirs, other = optree.tree_flatten(b, none_is_leaf=True)
+    if spec != other:
+        raise Difference(f"step {t}, {what}: the nestings differ: {spec} against {other}")
+    for path, x, y in zip(spec.paths(), ours, theirs, strict=True):
+        at = f"step {t}, {what}, leaf {'.'.join(map(str, path))!r}"
+        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+            if not identical(x, y):
+                raise Difference(f"{at}: {_first(x, y)}")
+        elif type(x) is not type(y) or not (x == y or (x != x and y != y)):
+            raise Difference(f"{at}: {x!r} against {y!r}")
+
+
+def _first(x: np.ndarray, y: np.ndarray) -> str:
+    if x.dtype != y.dtype or x.shape != y.shape:
+        return f"{x.dtype}{x.shape} against {y.dtype}{y.shape}"
+    flat, other = x.reshape(-1), y.reshape(-1)
+    wrong = [i for i in range(flat.size) if not identical(flat[i : i + 1], other[i : i + 1])]
+    i = wrong[0]
+    return f"{len(wrong)} of {flat.size} entries differ, the first at {i}: {flat[i]!r} against {other[i]!r}"
+
+
+def same_bits(
+    optimizer: Any, backend: str, reference: str = "numpy", *, dtype: str = "float32", steps: int = 200,
+    bad_from: int | None = None, shapes: dict[str, tuple[int, ...]] = SHAPES, donate: bool = False,
+) -> None:  # fmt: skip
+    """Params and state are bit for bit those of the reference backend, in every step."""
+    grads = gradients(dtype, shapes, bad_from)
+    ours = run(optimizer, backend, dtype, steps, grads, shapes=shapes, donate=donate)
+    theirs = run(optimizer, reference, dtype, steps, grads, shapes=shapes)
+    for t, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1):
+        for what, x, y in zip(("params", "state"), a, b, strict=True):
+            compare(x, y, t, f"{what} ({backend} against {reference})")
+
+
+def matches_reference(optimizer: Any, theirs: Any, gradient: Callable, start: Any, *, tolerance: float = 1e-12) -> None:
+    """|a - b| <= tolerance * max(1, |a|) against a recorded trajectory: params after each step.
+
+    `gradient(params, t)` gives the gradient at our own params; `start` are the first params; float64 NumPy arrays.
+    """
+    now, state = start, optimizer.init(start)
+    for t, expected in enumerate(theirs, start=1):
+        now, state = optimizer.step(now, gradient(now, t), state)
+        for leaf, a in expected.items():
+            both = np.isnan(a) & np.isnan(now[leaf])
+            error = np.where(both, 0.0, np.abs(a - now[leaf]) / np.maximum(1.0, np.abs(a))).max()
+            if not error <= tolerance:
+                raise Difference(f"step {t}, leaf {leaf!r}: off by {error:.1e}, more than {tolerance:.0e}")
+
+
+def pure(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", shapes: Any = SHAPES) -> None:
+    """A step changes no input, and its results share no memory with an input or each other."""
+    to = backend or "numpy"
+    with asked(backend):
+        now = moved(params(dtype, shapes), to)
+        state = optimizer.init(now)
+        for t in range(1, 4):
+            grads = moved(gradients(dtype, shapes)(t), to)
+            given = (now, grads, state)
+            before = copy.deepcopy(host(given))
+            result = optimizer.step(now, grads, state)
+            compare(host(given), before, t, "inputs after the step, against before")
+            arrays = [x for x in optree.tree_leaves((given, result)) if isinstance(x, np.ndarray) and x.size]
+            for i, x in enumerate(arrays):
+                for y in arrays[:i]:
+                    if np.shares_memory(x, y):
+                        raise Difference(f"step {t}: two of the inputs and results share memory")
+            now, state = result
+
+
+def donated_equals_fresh(optimizer: Any, backend: str, *, dtype: str = "float32", shapes: Any = SHAPES) -> None:
+    """donate=True gives the same bits."""
+    fresh = run(optimizer, backend, dtype, 20, shapes=shapes)
+    donated = run(optimizer, backend, dtype, 20, shapes=shapes, donate=True)
+    for t, (a, b) in enumerate(zip(fresh, donated, strict=True), start=1):
+        compare(b, a, t, f"donated against fresh on {backend}")
+
+
+def resumes(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", shapes: Any = SHAPES) -> None:
+    """A copied state goes on as the state does."""
+    to = backend or "numpy"
+    grads = gradients(dtype, shapes)
+    with asked(backend):
+        now = moved(params(dtype, shapes), to)
+        state = optimizer.init(now)
+        for t in range(1, 6):
+            now, state = optimizer.step(now, moved(grads(t), to), state)
+        again, again_state = copy.deepcopy((now, state))
+        for t in range(6, 11):
+            now, state = optimizer.step(now, moved(grads(t), to), state)
+            again, again_state = optimizer.step(again, moved(grads(t), to), again_state)
+            compare(host((again, again_state)), host((now, state)), t, "resumed against going on")

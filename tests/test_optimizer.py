@@ -1,0 +1,511 @@
+"""The verbs of an optimizer, the object itself, chains, named parts and overrides."""
+
+import copy
+import pickle
+import threading
+
+import array_api_strict
+import numpy as np
+import optree
+import pytest
+
+import samestep as ss
+from samestep.algorithms.ftrl import ftrl
+from samestep.algorithms.nadam import nadam
+from samestep.errors import ChainError, HyperparameterError, StateError
+from samestep.modifiers.accumulate import accumulate
+from samestep.modifiers.lookahead import lookahead
+
+
+def problem(seed=0):
+    rng = np.random.default_rng(seed)
+    params = {"a": {"w": rng.normal(size=(3, 4)), "bias": rng.normal(size=4)}, "b": [rng.normal(size=5)]}
+    return params, {"a": {k: rng.normal(size=v.shape) for k, v in params["a"].items()}, "b": [rng.normal(size=5)]}
+
+
+def flat(tree):
+    """Every array and number of a tree, as bytes: two trees are the same bits when these lists are equal."""
+    if isinstance(tree, dict):
+        return [(key, item) for key in sorted(tree) for item in flat(tree[key])]
+    if isinstance(tree, list | tuple):
+        return [item for value in tree for item in flat(value)]
+    if isinstance(tree, np.ndarray):
+        return [(str(tree.dtype), tree.shape, tree.tobytes())]
+    return [tree]
+
+
+def train(opt, steps=5, convert=lambda tree: tree, **overrides):
+    params = convert(problem()[0])
+    state = opt.init(params)
+    for seed in range(steps):
+        params, state = opt.step(params, convert(problem(seed)[1]), state, **overrides)
+    return params, state
+
+
+def strictly(tree):
+    return optree.tree_map(array_api_strict.asarray, tree)
+
+
+def loosely(tree):
+    return optree.tree_map(lambda x: np.from_dlpack(x) if hasattr(x, "__dlpack__") else x, tree)
+
+
+# The object
+
+
+@ss.direction(m=ss.zeros)
+def average(u, m, *, decay: ss.unit = 0.9):
+    m = decay * m + (1 - decay) * u
+    return {"u": m, "m": m}
+
+
+@ss.gradient(loss=ss.given)
+def scaled_by_loss(u, loss):
+    return {"u": u * loss}
+
+
+@ss.gradient(gain=ss.given(2.0))
+def scaled_by_gain(u, gain):
+    return {"u": u * gain}
+
+
+OPTIMIZERS = {
+    "named": lambda: ss.adamw(1e-2, beta1=0.8),
+    "chain": lambda: ss.chain(ss.clip_by_global_norm(1.0), average(0.5, name="slow"), ss.descend(0.1)),
+    "groups": lambda: ss.groups({"*.bias": {"lr": 0.5}, "b.*": ss.freeze()}, default=ss.adam(1e-2)),
+    "spanning": lambda: ss.chain(ss.clip_by_global_norm(1.0), ss.groups({"*.bias": ss.sgd(0.1)}, default=nadam(1e-2))),
+}
+each = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+@each
+def test_is_a_value(make):
+    one, other = make(), make()
+    assert one == other and hash(one) == hash(other) and len({one, other}) == 1
+    assert one != ss.lion() and one != "adam"
+    with pytest.raises(AttributeError, match="frozen"):
+        one.label = "mine"
+    with pytest.raises(AttributeError, match="frozen"):
+        del one.branches
+
+
+@each
+@pytest.mark.parametrize("used", [False, True])
+def test_copies_and_pickles(make, used):
+    opt = make()
+    if used:
+        train(opt, 2)
+        hash(opt), opt.hyperparameters(0)
+    expected = train(make())
+    for twin in (copy.copy(opt), copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
+        assert twin == opt and repr(twin) == repr(opt)
+        assert flat(train(twin)) == flat(expected)
+    absent = pickle.loads(pickle.dumps(ss.sgd(0.1)))
+    with pytest.raises(HyperparameterError, match="built without momentum"):
+        train(absent, momentum=0.9)
+
+
+def test_repr_can_be_read_back():
+    assert repr(ss.adamw(1e-2, beta1=0.8)) == "adamw(lr=0.01, beta1=0.8)"
+    assert repr(OPTIMIZERS["chain"]()) == (
+        "chain(clip_by_global_norm(max_norm=1.0, norm_eps=0.0, nonfinite='nan'), "
+        "average(decay=0.5, name='slow'), descend(lr=0.1))"
+    )
+    assert repr(OPTIMIZERS["groups"]()) == ("groups({'*.bias': {'lr': 0.5}, 'b.*': freeze()}, default=adam(lr=0.01))")
+    assert repr(OPTIMIZERS["spanning"]()) == (
+        "chain(clip_by_global_norm(max_norm=1.0, norm_eps=0.0, nonfinite='nan'), "
+        "groups({'*.bias': sgd(lr=0.1)}, default=nadam(lr=0.01)))"
+    )
+
+
+def test_different_numbers_are_different_optimizers():
+    assert ss.adamw(1e-3) != ss.adamw(1e-2)
+    assert ss.adamw(1e-3) == ss.adamw(lr=1e-3)
+    assert ss.adamw(1e-3, cautious="mean") != ss.adamw(1e-3, cautious="count")
+
+
+# The verbs
+
+
+def test_step_counts_and_keeps_the_nesting():
+    params, grads = problem()
+    opt = nadam(1e-2)
+    state = opt.init(params)
+    assert state["step"] == 0 and type(state["step"]) is int
+    assert state["mu_product"] == 1.0 and type(state["mu_product"]) is float
+    new, after = opt.step(params, grads, state)
+    assert list(after) == list(state) == ["step", "m", "v", "mu_product"]
+    assert after["step"] == 1 and type(after["step"]) is int and type(after["mu_product"]) is float
+    assert list(new) == ["a", "b"] and type(new["b"]) is list and list(after["m"]["a"]) == ["w", "bias"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_update_is_what_step_adds(backend):
+    params, grads = problem()
+    params["a"]["bias"][1] = np.inf
+    grads["b"] = [None]
+    opt = ss.adamw(1e-2)
+    state = opt.init(params)
+    before = flat([params, grads, state])
+    with ss.use_backend(backend):
+        deltas, after = opt.update(params, grads, state, lr=0.5)
+        new, expected = opt.step(params, grads, state, lr=0.5)
+    assert flat([params, grads, state]) == before
+    assert flat(after) == flat(expected)
+    np.testing.assert_array_equal(deltas["a"]["w"], new["a"]["w"] - params["a"]["w"])
+    assert deltas["a"]["bias"][1] == 0 and np.all(deltas["b"][0] == 0)
+
+
+def test_update_applies_nothing_even_when_asked():
+    params, grads = problem()
+    opt = ss.adam(1e-2)
+    with pytest.raises(HyperparameterError, match="'donate'"):
+        opt.update(params, grads, opt.init(params), donate=True)
+
+
+def test_update_of_a_number_is_an_array():
+    p = np.array(2.0)
+    opt = ss.sgd(0.5)
+    delta, _ = opt.update(p, np.array(1.0), opt.init(p))
+    assert type(delta) is np.ndarray and delta.shape == () and delta == -0.5
+
+
+def test_eval_params():
+    params, grads = problem()
+    opt = ss.chain(ss.sgd(0.5), lookahead(k=3, alpha=0.5))
+    state = opt.init(params)
+    first = flat(params)
+    assert flat(opt.eval_params(params, state)) == first
+    params, state = opt.step(params, grads, state)
+    found = opt.eval_params(params, state)
+    assert flat(found) == first != flat(params)
+    assert not np.shares_memory(found["b"][0], state["slow"]["b"][0])
+    assert ss.adam().eval_params(params, state) is params
+    with pytest.raises(StateError):
+        opt.eval_params(params, {"step": 0})
+
+
+def test_restart_starts_again_where_it_is():
+    params, grads = problem()
+    opt = ss.chain(nadam(1e-2), lookahead(k=2))
+    state = opt.init(params)
+    for _ in range(3):
+        params, state = opt.step(params, grads, state)
+    before = flat(state)
+    assert flat(opt.restart(params, state)) == flat(opt.init(params))
+    assert flat(state) == before
+
+
+def test_restart_takes_with_a_slot_what_hangs_on_it():
+    params, grads = problem()
+    opt = ss.chain(average(name="fast"), ss.scale_by_adam(), ss.descend(0.1))
+    state = opt.init(params)
+    for _ in range(3):
+        params, state = opt.step(params, grads, state)
+    fresh, found = opt.init(params), opt.restart(params, state, reset=["m"])
+    assert found["step"] == 0
+    assert flat(found["m"]) == flat(fresh["m"]) and flat(found["v"]) == flat(fresh["v"])
+    assert flat(found["fast.m"]) == flat(state["fast.m"]) != flat(fresh["fast.m"])
+    assert not np.shares_memory(found["fast.m"]["b"][0], state["fast.m"]["b"][0])
+    opt.step(params, grads, found, donate=True)  # the old state must not feel it
+    with pytest.raises(StateError, match=r"'fast\.m', 'm', 'v'; got 'x'"):
+        opt.restart(params, state, reset=["x"])
+    with pytest.raises(StateError):
+        opt.restart(params, state, reset=["step"])
+    with pytest.raises(StateError, match="another optimizer"):
+        opt.restart(params, ss.adam().init(params))
+
+
+def test_restart_leaves_what_a_page_keeps():
+    @ss.direction(best=ss.kept(0.0), m=ss.kept(ss.zeros))
+    def remembers(u, best, m, t):
+        return {"u": u, "best": best + t, "m": m + u}
+
+    params, grads = problem()
+    opt = ss.chain(remembers(), ss.descend(0.1))
+    params, state = opt.step(params, grads, opt.init(params))
+    found = opt.restart(params, state)
+    assert found["step"] == 0 and found["best"] == 1.0 and flat(found["m"]) == flat(state["m"])
+    assert opt.restart(params, state, reset=["best"])["best"] == 0.0
+
+
+def test_hyperparameters():
+    opt = ss.adamw(lambda count: 0.1 / (1 + count), beta1=0.5)
+    assert opt.hyperparameters(4) == {
+        "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "eps_root": 0.0, "weight_decay": 0.01, "lr": 0.02,
+    }  # fmt: skip
+    assert opt.hyperparameters(0)["lr"] == 0.1
+    grouped = OPTIMIZERS["groups"]().hyperparameters(0)
+    assert set(grouped) == {"*.bias", "default"}
+    assert grouped["*.bias"]["lr"] == 0.5 and grouped["default"]["lr"] == 1e-2
+    with pytest.raises(HyperparameterError, match="lr must be at least 0"):
+        ss.sgd(lambda count: 1.0 - count).hyperparameters(2)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])
+def test_state_bytes(dtype):
+    params = {"a": np.zeros((3, 4), dtype), "b": np.zeros((), dtype), "c": np.zeros(0, dtype)}
+    for opt in (ss.adamw(), ss.sgd(0.1), ss.sgd(0.1, momentum=0.9), ss.groups({"a": ss.freeze()}, default=ss.lion())):
+        state = opt.init(params)
+        arrays = [x for slot in state if slot != "step" for x in state[slot].values() if x is not None]
+        assert opt.state_bytes(params) == sum(x.nbytes for x in arrays)
+
+
+def test_state_bytes_needs_no_arrays():
+    class Shape:
+        shape, dtype = (10**6, 10**6), np.dtype("float32")
+
+    assert ss.adam().state_bytes({"w": Shape()}) == 8 * 10**12
+    with pytest.raises(ss.errors.LeafError, match="int64"):
+        ss.adam().state_bytes({"w": np.zeros(3, np.int64)})
+
+
+# Chains
+
+
+def test_order_of_a_chain():
+    written = ss.chain(ss.descend(0.1), ss.decay(0.2), ss.scale_by_adam(), ss.clip_by_global_norm(1.0), ss.cautious())
+    kinds = [part.page.__name__ for part in written.branches[0].chain.parts]
+    assert kinds == ["clip_by_global_norm", "scale_by_adam", "cautious", "descend", "decoupled_decay"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba", "strict"])
+@pytest.mark.parametrize("scale", ["mean", "count", "none"])
+def test_chain_with_an_optimizer_is_the_hand_written_chain(backend, scale):
+    by_hand = ss.chain(ss.scale_by_adam(), ss.cautious(scale=scale), ss.decay(1e-2), ss.descend(1e-3))
+    joined = ss.chain(ss.adamw(1e-3), ss.cautious(scale=scale))
+    assert joined == by_hand == ss.adamw(1e-3, cautious=scale)
+    with ss.use_backend(backend):
+        convert = strictly if backend == "strict" else loosely
+        one, two, three, plain = (
+            flat(loosely(train(opt, convert=convert)))
+            for opt in (joined, by_hand, ss.adamw(1e-3, cautious=scale), ss.adamw(1e-3))
+        )
+    assert one == two == three != plain
+    assert one == flat(train(joined))
+
+
+def test_cautious_of_a_constructor():
+    for wrong in (True, None, "max"):
+        with pytest.raises(HyperparameterError, match="'mean', 'count', 'none'"):
+            ss.adamw(1e-3, cautious=wrong)
+
+
+def test_maximize_climbs():
+    params, grads = problem()
+    negated = {"a": {k: -g for k, g in grads["a"].items()}, "b": [-grads["b"][0]]}
+    up, down = ss.adamw(1e-2, maximize=True), ss.adamw(1e-2)
+    found = up.step(params, grads, up.init(params))
+    expected = down.step(params, negated, down.init(params))
+    assert flat(found) == flat(expected)
+    with pytest.raises(HyperparameterError, match="maximize"):
+        ss.adamw(1e-2, maximize=1)
+
+
+def test_parts_that_cannot_share_a_chain():
+    with pytest.raises(ChainError, match=r"slot 'm' belongs to two parts.*name='other'"):
+        ss.chain(average(), ss.scale_by_adam(), ss.descend(0.1))
+    with pytest.raises(ChainError, match=r"'lr' different values, 0\.1 and 0\.2"):
+        ss.chain(ss.sgd(0.1), ss.descend(0.2))
+    with pytest.raises(ChainError, match=r"ftrl_step takes no direction part such as cautious: z sums the gradients"):
+        ss.chain(ftrl(0.1), ss.cautious())
+    with pytest.raises(ChainError, match="at least one part"):
+        ss.chain()
+    with pytest.raises(ChainError, match=r"call it: descend\(\.\.\.\)"):
+        ss.chain(ss.descend)
+
+
+def test_named_parts():
+    opt = ss.chain(average(0.5, name="slow"), average(0.9), ss.descend(0.1))
+    params, grads = problem()
+    state = opt.init(params)
+    assert list(state) == ["step", "slow.m", "m"]
+    assert opt.hyperparameters(0) == {"slow.decay": 0.5, "decay": 0.9, "lr": 0.1}
+    found = opt.step(params, grads, state, **{"slow.decay": 0.25})
+    expected = ss.chain(average(0.25, name="slow"), average(0.9), ss.descend(0.1)).step(params, grads, state)
+    assert flat(found) == flat(expected) != flat(opt.step(params, grads, state))
+    plain = opt.step(params, grads, state, decay=0.25)
+    expected = ss.chain(average(0.5, name="slow"), average(0.25), ss.descend(0.1)).step(params, grads, state)
+    assert flat(plain) == flat(expected)
+
+
+def test_lr_is_shared_by_name():
+    opt = ss.chain(ss.scale_by_adam(), ss.decay(0.1, name="wd"), ss.descend(0.5, name="last"))
+    assert opt.hyperparameters(0)["lr"] == 0.5 and "last.lr" not in opt.hyperparameters(0)
+    assert opt.hyperparameters(0)["wd.weight_decay"] == 0.1
+    params, grads = problem()
+    found = opt.step(params, grads, opt.init(params), lr=0.25)
+    expected = ss.adamw(0.25, weight_decay=0.1)
+    assert flat(found) == flat(expected.step(params, grads, expected.init(params)))
+
+
+def test_name_of_a_chain_names_its_parts():
+    opt = ss.chain(average(), ss.scale_by_adam(name="inner"), ss.descend(0.1), name="outer")
+    assert list(opt.init(np.zeros(2))) == ["step", "outer.m", "inner.m", "inner.v"]
+
+
+# Overrides
+
+
+def test_override_replaces_a_number_for_one_step():
+    params, grads = problem()
+    opt = ss.adamw(1e-2)
+    state = opt.init(params)
+    found = opt.step(params, grads, state, lr=0.5, weight_decay=0.25, beta1=0.0)
+    expected = ss.adamw(0.5, weight_decay=0.25, beta1=0.0).step(params, grads, state)
+    assert flat(found) == flat(expected)
+    assert flat(opt.step(params, grads, state)) == flat(ss.adamw(1e-2).step(params, grads, state))
+
+
+def test_override_replaces_a_schedule():
+    called = []
+
+    def schedule(count):
+        called.append(count)
+        return 1.0 / (1 + count)
+
+    params = np.array([1.0])
+    opt = ss.sgd(schedule)
+    p, state = opt.step(params, np.array([1.0]), opt.init(params), lr=0.25)
+    assert p[0] == 0.75 and called == []
+    p, state = opt.step(p, np.array([1.0]), state)
+    assert p[0] == 0.25 and called == [1] and state == {"step": 2}
+
+
+def test_override_reaches_every_group_that_has_it():
+    params, grads = problem()
+    opt = ss.groups({"*.bias": ss.sgd(0.1, momentum=0.5), "b.*": {"lr": 0.3}}, default=ss.adamw(1e-2))
+    rest = ss.adamw(0.7, beta1=0.3)
+    same = ss.groups({"*.bias": ss.sgd(0.7, momentum=0.5), "b.*": rest}, default=rest)
+    state = opt.init(params)
+    assert flat(opt.step(params, grads, state, lr=0.7, beta1=0.3)) == flat(same.step(params, grads, state))
+
+
+@pytest.mark.parametrize(
+    ("opt", "override", "message"),
+    [
+        (ss.adamw(1e-3), {"amsgrad": True}, "amsgrad is an option, fixed when the optimizer is built"),
+        (ss.adamw(1e-3), {"maximize": True}, "maximize is an option"),
+        (ss.adamw(1e-3), {"cautious": "mean"}, "cautious is an option"),
+        (ss.chain(accumulate(2), ss.sgd(0.1)), {"k": 3}, "k is an option"),
+        (ss.sgd(0.1), {"momentum": 0.9}, r"built without momentum \(it was 0\): build it with momentum="),
+        (ss.adam(1e-3), {"weight_decay": 0.1}, "built without weight_decay"),
+        (ss.chain(ss.cautious(), ss.sgd(0.1)), {"momentum": 0.9}, "built without momentum"),
+        (ss.groups({"*": {"lr": 0.2}}, default=ss.sgd(0.1)), {"momentum": 0.9}, "built without momentum"),
+        (ss.adamw(1e-3), {"beta3": 0.9}, r"no number 'beta3'; step takes 'beta1', 'beta2', 'eps'.*'lr', 'w"),
+        (ss.adamw(1e-3), {"slow.beta1": 0.9}, r"no number 'slow\.beta1'"),
+        (ss.adamw(1e-3), {"lr": float("nan")}, "lr must be a number, not nan"),
+        (ss.adamw(1e-3), {"lr": -0.5}, r"lr must be at least 0; got -0\.5"),
+        (ss.adamw(1e-3), {"beta1": 1.0}, r"beta1 must be in \[0, 1\); got 1\.0"),
+        (ss.adamw(1e-3), {"lr": "big"}, "lr is a number.*got 'big'"),
+        (ss.adamw(1e-3), {"lr": None}, "lr is a number.*got None"),
+        (ss.adamw(1e-3), {"lr": True}, "lr is a number.*got True"),
+        (ss.adamw(1e-3), {"lr": 10**400}, "lr is a number"),
+        (ss.adamw(1e-3), {"lr": np.ones(2)}, "lr is a number"),
+        (ss.adamw(1e-3), {"lr": abs}, "lr is a number for this one step.*call it"),
+    ],
+)  # fmt: skip
+def test_override_refused(opt, override, message):
+    params = {"w": np.ones(3)}
+    state = opt.init(params)
+    with pytest.raises(HyperparameterError, match=message):
+        opt.step(params, params, state, **override)
+    with pytest.raises(HyperparameterError, match=message):
+        opt.update(params, params, state, **override)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ss.adamw(float("nan")), "lr must be a number, not nan"),
+        (lambda: ss.adamw(-1.0), r"lr must be at least 0; got -1\.0"),
+        (lambda: ss.adamw(beta2=1.5), r"beta2 must be in \[0, 1\); got 1\.5"),
+        (lambda: ss.adamw(weight_decay=float("nan")), "weight_decay must be a number, not nan"),
+        (lambda: ss.adamw(learning_rate=0.1), "adamw has no 'learning_rate'; it has 'lr', 'weight_decay'"),
+        (lambda: ss.adamw(1e-3, 0.9), "adamw: too many positional arguments"),
+        (lambda: ss.adamw(amsgrad="yes"), "amsgrad must be one of"),
+        (lambda: ss.scale_by_adam(beta1="high"), "beta1 is a number"),
+        (lambda: ss.decay(), "weight_decay"),
+        (lambda: accumulate(0), "k must be at least 1; got 0"),
+        (lambda: accumulate(2.5), r"k is an option of type int.*got 2\.5"),
+        (lambda: ss.adamw(dialect="torch"), "has no 'dialect'"),
+        (lambda: ss.adamw(state_dtype="int8"), "has no 'state_dtype'"),
+    ],
+)
+def test_construction_refused(build, message):
+    with pytest.raises((HyperparameterError, TypeError), match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "lr must be a number, not nan"),
+        (-1.0, "lr must be at least 0"),
+        (None, "lr is a number"),
+        ("x", "lr is a number"),
+    ],
+)
+def test_bad_value_out_of_a_schedule(value, message):
+    opt = ss.sgd(lambda count: value if count == 1 else 0.1, momentum=0.9)
+    params = {"w": np.ones(3)}
+    new, state = opt.step(params, params, opt.init(params))
+    before = flat([new, state])
+    for donate in (False, True):
+        with pytest.raises(HyperparameterError, match=message):
+            opt.step(new, params, state, donate=donate)
+        assert flat([new, state]) == before
+    assert opt.step(new, params, state, lr=0.1)[1]["step"] == 2
+
+
+def test_missing_lr():
+    opt = ss.chain(ss.scale_by_adam(), ss.descend())
+    with pytest.raises(HyperparameterError, match=r"no part gives 'lr': write it where it is used, as in descend\(lr="):
+        opt.init(np.ones(2))
+    p, state = np.ones(2), ss.adam().init(np.ones(2))
+    with pytest.raises(HyperparameterError, match="no part gives 'lr'"):
+        opt.step(p, p, state)
+    assert flat(opt.step(p, p, state, lr=0.1)) == flat(ss.adam(0.1).step(p, p, state))
+
+
+def test_given_inputs():
+    opt, params = ss.chain(scaled_by_loss(), ss.sgd(1.0)), np.array([1.0])
+    state = opt.init(params)
+    assert state == {"step": 0}
+    assert opt.step(params, params, state, loss=0.5)[0] == 0.5
+    assert opt.step(params, params, state, loss=np.array(0.25), lr=2.0)[0] == 0.5
+    with pytest.raises(HyperparameterError, match=r"needs loss: write step\(params, grads, state, loss=\.\.\.\)"):
+        opt.step(params, params, state)
+    with pytest.raises(HyperparameterError, match="loss is a number; got 'low'"):
+        opt.step(params, params, state, loss="low")
+    with pytest.raises(HyperparameterError, match="step takes 'loss', 'lr'"):
+        opt.step(params, params, state, metric=1.0)
+    gain = ss.chain(scaled_by_gain(), ss.sgd(0.25))
+    assert gain.step(params, params, state)[0] == 0.5
+    assert gain.step(params, params, state, gain=1.0)[0] == 0.75
+
+
+def test_a_schedule_sees_the_completed_count_and_the_inner_clock():
+    seen = []
+    opt = ss.chain(accumulate(2), ss.sgd(lambda count: seen.append(count) or 0.1))
+    params = np.array([1.0])
+    state = opt.init(params)
+    for _ in range(4):
+        params, state = opt.step(params, np.array([1.0]), state)
+    assert seen == [0, 0, 1, 1] and state["step"] == 4
+
+
+def test_shared_between_threads_from_the_first_call():
+    opt, expected, found = nadam(1e-2), train(nadam(1e-2)), []
+    barrier = threading.Barrier(8)
+
+    def work():
+        barrier.wait()
+        found.append(flat(train(opt)))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [flat(expected)] * 8
