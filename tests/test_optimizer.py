@@ -495,6 +495,15 @@ def test_a_schedule_sees_the_completed_count_and_the_inner_clock():
     assert seen == [0, 0, 1, 1] and state["step"] == 4
 
 
+def test_init_calls_only_the_schedules_that_a_slot_needs():
+    seen = []
+    params = {"a": np.ones(2), "b": np.ones(2)}
+    nadam(lambda count: seen.append(count) or 0.1).init(params)
+    assert seen == []
+    ftrl(lambda count: seen.append(count) or 0.1).init(params)
+    assert set(seen) == {0}
+
+
 def test_shared_between_threads_from_the_first_call():
     opt, expected, found = nadam(1e-2), train(nadam(1e-2)), []
     barrier = threading.Barrier(8)

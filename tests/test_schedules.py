@@ -292,6 +292,7 @@ def test_counts_reach_a_user_function_as_ints():
     [
         (lambda: s.step(0.1, 0), "size must be a number above 0; got 0"),
         (lambda: s.cosine(0.1, steps=-1), "steps must be a number above 0; got -1"),
+        (lambda: s.cyclic(0.1, 0.2, 3, 0), "down must be a number above 0; got 0"),
         (lambda: s.cosine("0.1", 10), "value must be a number; got '0.1'"),
         (lambda: s.cosine(0.1), "cosine: missing a required argument: 'steps'"),
         (lambda: s.cosine(0.1, 10, stop=3), "cosine: got an unexpected keyword argument 'stop'"),

@@ -49,7 +49,7 @@ def test_a_broken_page_is_rejected_by_the_reference(page):
     with pytest.raises(checks.Difference, match="off by"):
         against_golden(broken)
     checks.pure(broken)  # and by no other check
-    checks.same_bits(broken, "numba", steps=20)
+    checks.same_bits(broken, ("numba", False), steps=20)
 
 
 class Broken(Evaluated):
@@ -68,7 +68,10 @@ class Broken(Evaluated):
             store = bound.store
 
             def storing(*args):
-                return {k: [self.spoil(k, new, old) for new, old in zip(v, arrays[k], strict=True)] for k, v in store(*args).items()}
+                return {
+                    k: [self.spoil(k, new, old) for new, old in zip(v, arrays[k], strict=True)]
+                    for k, v in store(*args).items()
+                }
 
             bound.store = storing
             return bound
@@ -111,7 +114,7 @@ def wider(name, new, old):
 def test_a_broken_backend_is_rejected_by_its_bits(broken, spoil):
     broken(spoil)
     with pytest.raises(checks.Difference, match="broken against numpy"):
-        checks.same_bits(ss.adamw(1e-2), "broken", steps=100, bad_from=50)
+        checks.same_bits(ss.adamw(1e-2), ("broken", False), steps=100, bad_from=50)
 
 
 def in_place(name, new, old):
@@ -132,7 +135,7 @@ def test_a_backend_that_writes_or_keeps_its_inputs_is_rejected_by_purity(broken,
 
 def test_a_sound_backend_passes(broken):
     broken(lambda name, new, old: new)
-    checks.same_bits(ss.adamw(1e-2), "broken", steps=20)
+    checks.same_bits(ss.adamw(1e-2), ("broken", False), steps=20)
     checks.pure(ss.adamw(1e-2), "broken")
 
 
@@ -160,7 +163,9 @@ def test_every_kind_of_program_passes_every_check(name):
     from samestep_conformance.golden.cases import CASES
 
     optimizer = next(case for case in CASES if case.name == name).ours(ss)
-    for dtype in ("float32", "float64"):
+    for dtype in ("float32", "float64")[
+        name == "shampoo" :
+    ]:  # 1e30 squared is inf in float32, of which eigh makes nothing
         checks.pure(optimizer, dtype=dtype, shapes=checks.FACTORED)
         checks.resumes(optimizer, dtype=dtype, shapes=checks.FACTORED)
         checks.donated_equals_fresh(optimizer, "numpy", dtype=dtype, shapes=checks.FACTORED)
@@ -181,18 +186,22 @@ def test_a_third_party_backend_joins_through_its_entry_point(tmp_path: Path):
     info = tmp_path / "otherstep-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: otherstep\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[samestep.backends]\nother = otherstep:backend\nlost = no_such_module:backend\n")
+    (info / "entry_points.txt").write_text(
+        "[samestep.backends]\nother = otherstep:backend\nlost = no_such_module:backend\n"
+    )
     script = """
         import numpy as np, samestep as ss
         assert ss.explain(ss.adamw(), np.ones(3)).backend("") == "other"
         listed = {entry.name: entry for entry in ss.backends()}
         assert listed["other"].installed and not listed["lost"].installed and "no_such_module" in listed["lost"].reason
         from samestep_conformance import checks
-        checks.same_bits(ss.adamw(), "other", steps=5)
+        checks.same_bits(ss.adamw(), ("other", False), steps=5)
         checks.pure(ss.adamw(), "other")
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], env={"PYTHONPATH": str(tmp_path), "PATH": ""}, capture_output=True, text=True
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-

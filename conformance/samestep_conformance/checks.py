@@ -22,7 +22,14 @@ class Difference(AssertionError):
     """A check failed; the message names the step, the leaf, and both values."""
 
 
-SHAPES: dict[str, tuple[int, ...]] = {"matrix": (24, 18), "bias": (7,), "scalar": (), "empty": (0, 3), "tile": (300,)}
+SHAPES: dict[str, tuple[int, ...]] = {
+    "matrix": (24, 18),
+    "bias": (7,),
+    "scalar": (),
+    "empty": (0, 3),
+    "lanes": (300,),
+    "quiet": (5,),
+}
 FACTORED = {"matrix": (12, 9), "wide": (4, 6), "bias": (7,)}
 
 
@@ -44,9 +51,12 @@ def gradients(dtype: str, shapes: dict[str, tuple[int, ...]] = SHAPES, bad_from:
             g = np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 3, shape), dtype=dtype)
             flat = g.reshape(-1)
             if flat.size > 1:
-                flat[rng.integers(0, flat.size, 1 + flat.size // 12)] = special[t % len(special)]
+                with np.errstate(over="ignore", under="ignore"):
+                    flat[rng.integers(0, flat.size, 1 + flat.size // 12)] = special[t % len(special)]
             if bad_from is not None and t >= bad_from and flat.size > 3:
                 flat[t % 3] = [np.inf, -np.inf, np.nan][t % 3]
+            if leaf == "quiet":  # nothing but subnormals, so that the state has some too
+                g = (np.arange(1, flat.size + 1) * info.smallest_subnormal * 5).reshape(shape).astype(dtype)
             found[leaf] = g
         return found
 
@@ -82,13 +92,14 @@ def run(
     """Params and state after every step, as NumPy copies."""
     grads = grads or gradients(dtype, shapes)
     to = backend or "numpy"
+    extra = {"donate": True} if donate else {}
+    now = moved(params(dtype, shapes), to)
     with asked(backend):
-        now = moved(params(dtype, shapes), to)
         state = optimizer.init(now)
-        for t in range(1, steps + 1):
-            extra = {"donate": True} if donate else {}
+    for t in range(1, steps + 1):
+        with asked(backend):  # not around the yield: a context would leak into whoever asks for the next step
             now, state = optimizer.step(now, moved(grads(t), to), state, **extra)
-            yield host(now), host(state)
+        yield host(now), host(state)
 
 
 def identical(a: np.ndarray, b: np.ndarray) -> bool:
@@ -126,16 +137,20 @@ def _first(x: np.ndarray, y: np.ndarray) -> str:
 
 
 def same_bits(
-    optimizer: Any, backend: str, reference: str = "numpy", *, dtype: str = "float32", steps: int = 200,
-    bad_from: int | None = None, shapes: dict[str, tuple[int, ...]] = SHAPES, donate: bool = False,
+    optimizer: Any, *backends: tuple[str, bool], reference: str = "numpy", dtype: str = "float32", steps: int = 200,
+    bad_from: int | None = None, shapes: dict[str, tuple[int, ...]] = SHAPES,
 ) -> None:  # fmt: skip
-    """Params and state are bit for bit those of the reference backend, in every step."""
+    """Params and state are bit for bit those of the reference backend, in every step.
+
+    `backends` are pairs (name, donate), run side by side.
+    """
     grads = gradients(dtype, shapes, bad_from)
-    ours = run(optimizer, backend, dtype, steps, grads, shapes=shapes, donate=donate)
-    theirs = run(optimizer, reference, dtype, steps, grads, shapes=shapes)
-    for t, (a, b) in enumerate(zip(ours, theirs, strict=True), start=1):
-        for what, x, y in zip(("params", "state"), a, b, strict=True):
-            compare(x, y, t, f"{what} ({backend} against {reference})")
+    runs = [run(optimizer, name, dtype, steps, grads, shapes=shapes, donate=donate) for name, donate in backends]
+    for t, theirs in enumerate(run(optimizer, reference, dtype, steps, grads, shapes=shapes), start=1):
+        for (name, donate), ours in zip(backends, runs, strict=True):
+            title = f"{name}{' in place' if donate else ''} against {reference}"
+            for what, a, b in zip(("params", "state"), next(ours), theirs, strict=True):
+                compare(a, b, t, f"{what} ({title})")
 
 
 def matches_reference(optimizer: Any, theirs: Any, gradient: Callable, start: Any, *, tolerance: float = 1e-12) -> None:
@@ -175,10 +190,7 @@ def pure(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", 
 
 def donated_equals_fresh(optimizer: Any, backend: str, *, dtype: str = "float32", shapes: Any = SHAPES) -> None:
     """donate=True gives the same bits."""
-    fresh = run(optimizer, backend, dtype, 20, shapes=shapes)
-    donated = run(optimizer, backend, dtype, 20, shapes=shapes, donate=True)
-    for t, (a, b) in enumerate(zip(fresh, donated, strict=True), start=1):
-        compare(b, a, t, f"donated against fresh on {backend}")
+    same_bits(optimizer, (backend, True), reference=backend, dtype=dtype, steps=20, shapes=shapes)
 
 
 def resumes(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", shapes: Any = SHAPES) -> None:

@@ -10,7 +10,7 @@ from .algorithms.adan import adan, scale_by_adan
 from .algorithms.adopt import adopt, scale_by_adopt
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.ftrl import ftrl, ftrl_step
-from .algorithms.lamb import lamb
+from .algorithms.lamb import add_decay, lamb
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
@@ -78,6 +78,7 @@ __all__ = [
     "TraceError",
     "TreeError",
     "accumulate",
+    "add_decay",
     "adafactor",
     "adagrad",
     "adam",

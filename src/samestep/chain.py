@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import ChainError, HyperparameterError, TraceError, names
 from .page import KINDS, Hyper, Page, Part, Slot
-from .trace.graph import Kind, Program, Rank, reachable
+from .trace.graph import Kind, Node, Program, Rank, reachable
 from .trace.namespace import Symbol, Tracer, static_value
 
 ARRAY = Kind(Rank.ARRAY, full=True)
@@ -186,6 +186,7 @@ class _Bus:
         self.reset: Symbol | None = None
         self.outputs: dict[str, Symbol] = {}
         self.inputs: dict[str, Symbol] = {}
+        self.idle: dict[str, Symbol] = {}  # what a slot becomes when its page leaves it as it was handed
         self.givens: list[str] = []
 
     def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
@@ -247,9 +248,13 @@ class _Bus:
         if spec.shape == "array":  # rows, cols and the like have a shape of their own
             kind = Kind(Rank.ARRAY, full=self._start(spec, hyper).node.kind.full)
         symbol = self.inputs[qualified] = self.tracer.source(op, qualified, kind)
+        idle = handed = symbol
         if self.reset is not None:
-            symbol = self.tracer.apply("where", self.reset, self._start(spec, hyper), symbol)
-        return symbol
+            idle = handed = self.tracer.apply("where", self.reset, self._start(spec, hyper), symbol)
+        if self.gate is not None:
+            idle = self.tracer.apply("where", self.gate, handed, symbol)
+        self.idle[qualified] = idle
+        return handed
 
     def _start(self, spec: Slot, hyper: dict[str, Any]) -> Symbol:
         value = spec.start(self.tracer.namespace, self.start, hyper) if callable(spec.start) else spec.start
@@ -295,8 +300,8 @@ def _trace(chain: Chain, shape: tuple[int, ...]) -> Program:
             raise TraceError(f"in page {part.page.__name__}: {error}") from error
     p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
     specs = {name: spec for name, spec, _ in chain.slots()}
-    outputs = {name: bus.outputs.get(name, bus.inputs[name]).node for name in specs}
-    live = _live(p.node, outputs, {name: bus.inputs[name].node for name in specs})
+    outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
+    live = _live(p.node, outputs, bus)
     outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
     needed = {n.index for n in reachable(outputs.values())}
     return Program(
@@ -313,12 +318,12 @@ def _trace(chain: Chain, shape: tuple[int, ...]) -> Program:
     )
 
 
-def _live(p, outputs: dict, inputs: dict) -> set[str]:
+def _live(p: Node, outputs: dict[str, Node], bus: _Bus) -> set[str]:
     """Slots that something needs: read by an output that is needed, or changed by the step."""
-    live = {name for name in outputs if outputs[name] is not inputs[name]}
+    live = {name for name in outputs if outputs[name] is not bus.idle[name].node}
     while True:
         used = {n.index for n in reachable([p, *(outputs[name] for name in live)])}
-        grown = live | {name for name in outputs if inputs[name].index in used}
+        grown = live | {name for name in outputs if bus.inputs[name].node.index in used}
         if grown == live:
             return live
         live = grown

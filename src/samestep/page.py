@@ -52,15 +52,15 @@ def _start_ones(xp, p, hyper):
 
 
 def _start_copy(xp, p, hyper):
-    return p + 0.0 * p if _is_symbol(p) else xp.asarray(p, copy=True)
+    return p if _is_symbol(p) else xp.asarray(p, copy=True)
 
 
 def _start_rows(xp, p, hyper):
-    return xp.mean(xp.zeros_like(p), axis=-1, keepdims=True)
+    return xp.sum(xp.zeros_like(p), axis=-1, keepdims=True)
 
 
 def _start_cols(xp, p, hyper):
-    return xp.mean(xp.zeros_like(p), axis=-2, keepdims=True)
+    return xp.sum(xp.zeros_like(p), axis=-2, keepdims=True)
 
 
 def _is_symbol(x: Any) -> bool:
@@ -85,7 +85,7 @@ class _FromFunction:
 
     def __call__(self, xp, p, hyper):
         wanted = inspect.signature(self.function).parameters
-        return self.function(p, **{k: v for k, v in hyper.items() if k in wanted})
+        return self.function(p, **{k: hyper[k] for k in hyper if k in wanted})
 
 
 zeros = Slot("array", _start_zeros)

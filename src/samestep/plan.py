@@ -87,7 +87,8 @@ class Plan:
         if len(self.batches) != 1 or len(self.batches[0].leaves) != len(self.leaves):
             return False
         batch = self.batches[0]
-        return hasattr(batch.compiled, "quick") and not any(node.op == "state_scalar" for node in batch.program.nodes)
+        plain = not batch.complex and not any(node.op == "state_scalar" for node in batch.program.nodes)
+        return plain and hasattr(batch.compiled, "quick")
 
 
 def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:

@@ -57,7 +57,7 @@ class Schedule:
 
     def __repr__(self) -> str:
         defaults = inspect.signature(_FUNCTIONS[self.name]).parameters
-        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.values if v is not defaults[k].default)})"
+        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.values if v != defaults[k].default)})"
 
 
 def _schedule(function: Callable[..., Any]) -> Callable[..., Schedule]:
@@ -86,7 +86,8 @@ def _checked(parameter: inspect.Parameter, value: Any) -> Any:
     name, hint = parameter.name, parameter.annotation
     if get_origin(hint) is Literal and value not in get_args(hint):
         raise HyperparameterError(f"{name} must be one of {names(get_args(hint))}; got {value!r}")
-    if hint == positive and not (isinstance(value, Real) and value > 0):
+    above = hint == positive or (hint == positive | None and value is not None)
+    if above and not (isinstance(value, Real) and float(value) > 0):
         raise HyperparameterError(f"{name} must be a number above 0; got {value!r}")
     if hint is float and not (isinstance(value, Real) and value == value):
         raise HyperparameterError(f"{name} must be a number; got {value!r}")
@@ -291,7 +292,7 @@ def cyclic(
     low: float,
     high: float,
     up: positive,
-    down: int | None = None,
+    down: positive | None = None,
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
     gamma: positive = 1.0,
 ):
@@ -303,11 +304,11 @@ def cyclic(
     >>> [ss.schedules.cyclic(0.0, 1.0, 2)(c) for c in range(5)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    down = up if down is None else down
-    n = xp.floor(c / (up + down))
-    place = c - n * (up + down)
+    fall = up if down is None else down
+    n = xp.floor(c / (up + fall))
+    place = c - n * (up + fall)
     scale = {"triangular": 1.0, "triangular2": 0.5**n, "exp_range": gamma**c}[mode]
-    return low + (high - low) * xp.minimum(place / up, (up + down - place) / down) * scale
+    return low + (high - low) * xp.minimum(place / up, (up + fall - place) / fall) * scale
 
 
 @_schedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import array_api_compat
@@ -14,7 +14,7 @@ from .complexes import from_pairs, to_pairs
 from .dtypes import dtype_name, name
 from .errors import StateError, names, where
 from .evaluate import library
-from .page import Slot
+from .page import Part, Slot
 from .plan import Leaf, Plan
 from .trace.graph import Program
 
@@ -26,19 +26,33 @@ def schedule_at(value: Any, step: int) -> Any:
     return value(step) if callable(value) else value
 
 
-def start(chain: Chain, spec: Slot, part: Any, xp: Any, p: Any) -> Any:
+class AtZero(Mapping[str, Any]):
+    """The hyperparameters of a part at count 0; only a schedule that is read is called."""
+
+    def __init__(self, chain: Chain, part: Part) -> None:
+        self.chain = chain
+        self.part = part
+        self.options = dict(part.options)
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self.options:
+            return self.options[key]
+        name = self.part.qualify(key)
+        return self.chain.check(name, schedule_at(self.chain.numbers[name], 0))
+
+    def __iter__(self) -> Iterator[str]:
+        return (k for k in self.part.page.hypers if k in self.options or self.part.qualify(k) in self.chain.numbers)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def start(chain: Chain, spec: Slot, part: Part, xp: Any, p: Any) -> Any:
     """The first value of a slot, from the parameter in its compute dtype."""
-    hyper = {**dict(part.options), **{k: _at_zero(chain, part.qualify(k), v) for k, v in part.numbers.items()}}
-    if "lr" in part.page.hypers and "lr" not in hyper and "lr" in chain.numbers:
-        hyper["lr"] = _at_zero(chain, "lr", chain.numbers["lr"])
-    value = spec.start(xp, p, hyper) if callable(spec.start) else spec.start
+    value = spec.start(xp, p, AtZero(chain, part)) if callable(spec.start) else spec.start
     if spec.shape == "number":
         return float(value)
     return xp.asarray(value, dtype=p.dtype, device=array_api_compat.device(p))
-
-
-def _at_zero(chain: Chain, name: str, value: Any) -> float:
-    return chain.check(name, schedule_at(value, 0))
 
 
 def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Records what other libraries do: `python -m samestep_conformance.golden.make [case ...]` writes <case>.json here."""
+"""Records what other libraries do: `python -m samestep_conformance.golden.make [case ...]` writes <case>.json here.
+
+timm asks for a torchvision that brings another torch: `pip install --no-deps --target DIR timm`, then PYTHONPATH=DIR.
+"""
 
 import json
 import sys
@@ -35,10 +38,8 @@ def write(case: Case) -> None:
         "leaves": {leaf: list(p.shape) for leaf, p in steps[0].items()},
     }
     lines = [b64encode(b"".join(p.astype("<f8").tobytes() for p in params.values())).decode() for params in steps]
-    head = json.dumps(record, indent=1)[:-2]
-    path(case.name).write_text(
-        f'{head},\n "steps": [\n' + ",\n".join(json.dumps(line, separators=(",", ":")) for line in lines) + "\n]}\n"
-    )
+    head = json.dumps(record, indent=1).removesuffix("\n}")
+    path(case.name).write_text(f'{head},\n "steps": [\n"' + '",\n"'.join(lines) + '"\n]}\n')
 
 
 @cache

@@ -25,7 +25,9 @@ def _power(n, lr_power):
 
 def _centre(p, *, lr, lr_power, beta, initial_accumulator, z0):
     """The first z: the proximal term of the start, centred at the first parameter or at 0."""
-    return 0 * p if z0 == "zeros" else -(beta + _power(initial_accumulator, lr_power)) / lr * p
+    if z0 == "zeros":
+        return array_namespace(p).zeros_like(p)
+    return -(beta + _power(initial_accumulator, lr_power)) / lr * p
 
 
 def _first_lr(xp, p, hyper):
@@ -61,8 +63,11 @@ def ftrl_step(
     inverse = (beta + after) / lr
     sigma = (after - before) / lr if framework_sigma else inverse - (beta + before) / lr_prev
     z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
-    p = xp.where(abs(z) <= l1, 0.0, -(z - xp.sign(z) * l1) / (inverse + l2))
-    return {"p": p, "z": z, "n": n + u * u, **({} if framework_sigma else {"lr_prev": lr})}
+    curve = inverse + l2
+    moved = xp.where(abs(z) <= l1, 0.0, -(z - xp.sign(z) * l1) / curve)
+    if z0 == "prox":  # no gradient and no penalty yet: every p is as good, so it stays, as AdaGrad's does
+        moved = xp.where((curve == 0) & (l1 == 0), p, moved)
+    return {"p": moved, "z": z, "n": n + u * u, **({} if framework_sigma else {"lr_prev": lr})}
 
 
 @named(ftrl_step)
@@ -84,7 +89,7 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.
         maximize: climb instead of descend.
 
-    Where beta, initial_accumulator and every gradient so far are 0, p becomes 0, as in the paper, which starts there.
+    Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0, as elsewhere.
 
     Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the number `lr_prev`.
 

@@ -15,7 +15,9 @@ from ..trace.namespace import sum_over_params
 
 
 @gradient()
-def clip_by_global_norm(u, *, max_norm: positive, norm_eps: nonnegative = 0.0, nonfinite: Literal["nan", "zero", "torch"] = "nan"):
+def clip_by_global_norm(
+    u, *, max_norm: positive, norm_eps: nonnegative = 0.0, nonfinite: Literal["nan", "zero", "torch"] = "nan"
+):
     """Scale the gradients down together when their joint norm is above `max_norm`.
 
     Args:
@@ -33,7 +35,7 @@ def clip_by_global_norm(u, *, max_norm: positive, norm_eps: nonnegative = 0.0, n
     """
     xp = array_namespace(u)
     norm = xp.sqrt(sum_over_params(xp.linalg.vector_norm(u) ** 2))
-    factor = xp.where(norm > max_norm, max_norm / (norm + norm_eps), 1.0)
+    factor = xp.where(norm <= max_norm, 1.0, max_norm / (norm + norm_eps))
     if nonfinite == "nan":
         factor = factor + (norm - norm)
     if nonfinite == "zero":

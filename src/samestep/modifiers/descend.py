@@ -1,6 +1,6 @@
 """Descend: the step along the direction; no paper, the common last line.
 
-    p <- p - lr u
+p <- p - lr u
 """
 
 from ..page import nonnegative, update

@@ -1,6 +1,6 @@
 """Maximize: climb instead of descend; no paper, a sign.
 
-    u <- -u
+u <- -u
 """
 
 from ..page import gradient
