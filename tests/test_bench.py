@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from samestep_bench import floor, peers, report, startup, suite
 from samestep_bench.cli import command
 from samestep_bench.measure import interleave, paired_ratio

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+
+import samestep as ss
 from samestep_conformance import checks
 from samestep_conformance.golden.cases import CASES
 from samestep_numba import threads
-
-import samestep as ss
 
 STEPS = 200  # infinities and NaN from the middle on
 MORE = {

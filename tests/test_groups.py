@@ -95,7 +95,7 @@ GROUPS = ss.groups({"b": ss.freeze()}, default=ss.sgd(1.0))
     ("build", "error", "message"),
     [
         (lambda: ss.groups({"a": 0.1}, default=ss.sgd(0.1)), ChainError, r"'a' is an optimizer.* got 0\.1"),
-        (lambda: ss.groups({"a": {"lr": 0.1}}, default=0.1), ChainError, r"default of groups is an optimizer; got 0\.1"),
+        (lambda: ss.groups({"a": {"lr": 0.1}}, default=0.1), ChainError, r"default of groups is an optim.*got 0\.1"),
         (lambda: ss.groups({}, default=ss.sgd(0.1)), ChainError, "at least one pattern"),
         (lambda: ss.groups({"default": ss.freeze()}, default=ss.sgd(0.1)), ChainError, "none called 'default'"),
         (lambda: ss.groups(["a"], default=ss.sgd(0.1)), ChainError, r"dict of patterns.*got \['a'\]"),

@@ -10,6 +10,7 @@ import optree
 import pytest
 
 import samestep as ss
+from samestep.algorithms.adafactor import adafactor
 from samestep.algorithms.ftrl import ftrl
 from samestep.algorithms.nadam import nadam
 from samestep.errors import ChainError, HyperparameterError, StateError
@@ -256,6 +257,7 @@ def test_state_bytes_needs_no_arrays():
         shape, dtype = (10**6, 10**6), np.dtype("float32")
 
     assert ss.adam().state_bytes({"w": Shape()}) == 8 * 10**12
+    assert adafactor().state_bytes({"w": Shape()}) == 2 * 4 * 10**6
     with pytest.raises(ss.errors.LeafError, match="int64"):
         ss.adam().state_bytes({"w": np.zeros(3, np.int64)})
 

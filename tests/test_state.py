@@ -221,7 +221,7 @@ def test_counts_of_other_kinds(kind, backend):
 def test_counts_of_another_library():
     params = array_api_strict.asarray([1.0, 2.0])
     opt = ss.adam(0.1)
-    new, state = opt.step(params, params, {**opt.init(params), "step": array_api_strict.asarray(0)})
+    _, state = opt.step(params, params, {**opt.init(params), "step": array_api_strict.asarray(0)})
     assert state["step"] == 1 and type(state["step"]) is int
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samestep_conformance import checks
-from samestep_conformance.golden.make import read
-from samestep_conformance.golden.problem import PROBLEMS
 
 import samestep as ss
 from samestep import backend as backends
 from samestep.evaluate import Evaluated
+from samestep_conformance import checks
+from samestep_conformance.golden.make import read
+from samestep_conformance.golden.problem import PROBLEMS
 
 
 @ss.direction(m=ss.zeros, v=ss.zeros)

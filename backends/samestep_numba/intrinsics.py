@@ -40,7 +40,7 @@ class _Distinct(ir.values.MDValue):
 
 
 def _tag(builder: Any, instruction: Any) -> None:
-    """Put an access into the group of the loop being lowered; a mark begins a new one, so that no outer loop has all."""
+    """Put an access into the group of the loop being lowered; a mark begins a new one, so no outer loop has all."""
     function = builder.function
     if getattr(function, "_access_group", None) is None:
         function._access_group = _Distinct(builder.module, [])

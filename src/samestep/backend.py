@@ -46,7 +46,9 @@ class Bound(Protocol):
 class Compiled(Protocol):
     """A program made ready for leaves of one signature."""
 
-    stages: Sequence[Any]
+    @property
+    def stages(self) -> Sequence[Any]:
+        """The stages, as `samestep.trace.stages` cuts them."""
 
     def bind(self, arrays: dict[str, list], donate: bool) -> Bound:
         """Take this step's arrays: `p`, `grad` and the array slots, each a list over leaves, all checked."""

@@ -65,8 +65,8 @@ class Chain:
                 name = part.qualify(key)
                 if name in found and not _same(found[name], value):
                     raise ChainError(
-                        f"two parts give {name!r} different values, {found[name]!r} and {value!r}: give the same, or name one part "
-                        f"({part.page.__name__}(..., name='other') makes it 'other.{key}')"
+                        f"two parts give {name!r} different values, {found[name]!r} and {value!r}: give the same, "
+                        f"or name one part ({part.page.__name__}(..., name='other') makes it 'other.{key}')"
                     )
                 found[name] = value
         return found
@@ -268,7 +268,7 @@ class _Bus:
         qualified, rank = part.qualify(name), value.node.kind.rank
         if spec.shape == "number" and rank > Rank.TOTAL:
             raise TraceError(
-                f"slot {name!r} of {part.page.__name__} is one number in the state, so a value of each leaf cannot go there"
+                f"slot {name!r} of {part.page.__name__} is one number in the state: a value of each leaf cannot go there"
             )
         if spec.shape == "scalar" and rank > Rank.LEAF:
             raise TraceError(

@@ -151,6 +151,6 @@ def _memory(array: Any) -> np.ndarray | None:
 
 def _share(a: Any, b: Any) -> bool:
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True

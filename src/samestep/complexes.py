@@ -25,9 +25,7 @@ def from_pairs(xp: Any, pairs: Any, old: Any, in_place: bool) -> Any:
     host = _native(pairs)
     dtype = np.dtype(f"c{2 * host.dtype.itemsize}")
     result = host.reshape(-1).view(dtype).reshape(host.shape[:-1])
-    if not isinstance(old, np.ndarray | np.generic):
-        return xp.asarray(result)
-    if in_place:
+    if isinstance(old, np.ndarray) and in_place:
         old[...] = result
         return old
-    return result
+    return result if isinstance(old, np.ndarray | np.generic) else xp.asarray(result)

@@ -48,6 +48,6 @@ def where(path: str) -> str:
 
 def names(values: Iterable[object], limit: int = 12) -> str:
     """A short list for a message."""
-    values = [repr(v) for v in values]
-    more = f", ... ({len(values) - limit} more)" if len(values) > limit else ""
-    return ", ".join(values[:limit]) + more if values else "none"
+    shown = [repr(value) for value in values]
+    more = f", ... ({len(shown) - limit} more)" if len(shown) > limit else ""
+    return ", ".join(shown[:limit]) + more if shown else "none"

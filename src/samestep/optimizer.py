@@ -119,7 +119,7 @@ class Optimizer:
                     slots[slot][i] = value
         state: dict[str, Any] = {states.STEP: 0}
         state.update({slot: trees.rebuild(spec, values) for slot, values in slots.items()})
-        state.update(self._first_numbers([p for p in programs if p is not None], leaves))
+        state.update(self._first_numbers([p for p in programs if p is not None]))
         return state
 
     def step(
@@ -251,16 +251,14 @@ class Optimizer:
         branch_of = assign(self.branches, paths)
         return spec, [describe(p, a, a, b) for p, a, b in zip(paths, leaves, branch_of, strict=True)], leaves
 
-    def _first_numbers(self, programs: list, leaves: list) -> dict[str, Any]:
+    def _first_numbers(self, programs: list) -> dict[str, Any]:
         live = {n for program in programs for n in program.numbers}
         found: dict[str, dict[str, float]] = {}
-        for branch in self.branches:
-            for slot, spec, part in branch.chain.slots() if branch.chain is not None else ():
-                if slot in live:
-                    p = np.zeros(())
-                    found.setdefault(slot, {})[branch.pattern] = states.start(
-                        branch.chain, spec, part, states.np_namespace(), p
-                    )
+        for pattern, chain in zip([branch.pattern for branch in self.branches], self.chains, strict=True):
+            for slot, spec, part in chain.slots() if chain is not None else ():
+                if chain is not None and slot in live:
+                    value = states.start(chain, spec, part, states.np_namespace(), np.zeros(()))
+                    found.setdefault(slot, {})[pattern] = value
         return {slot: by if len(self.branches) > 1 else by[DEFAULT] for slot, by in found.items()}
 
     def _checked(self, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from .errors import ChainError, HyperparameterError, names
@@ -34,13 +34,15 @@ count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
 class Slot:
     """What a page keeps between steps, and how it starts.
 
-    `shape` is "array" (in the leaf's shape, or one that `start` decides), "scalar" (one number per leaf), "number" (one in the state)
-    or "given" (not kept: handed to `step` by name). `start(xp, p, hyper)` makes the first value from the parameter in its compute dtype.
+    `shape` is "array" (in the leaf's shape, or one that `start` decides), "scalar" (one number per leaf), "number" (one
+    in the state) or "given" (not kept: handed to `step` by name). `start(xp, p, hyper)` makes the first value from the
+    parameter in its compute dtype.
     """
 
     shape: Literal["array", "scalar", "number", "given"]
     start: Any
     keep: bool = False  # `restart` leaves it alone unless it is named
+    shape_of: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None  # where the leaf's shape tells it
 
 
 def _start_zeros(xp, p, hyper):
@@ -91,8 +93,8 @@ class _FromFunction:
 zeros = Slot("array", _start_zeros)
 ones = Slot("array", _start_ones)
 copy = Slot("array", _start_copy)
-rows = Slot("array", _start_rows)
-cols = Slot("array", _start_cols)
+rows = Slot("array", _start_rows, shape_of=lambda shape: (*shape[:-1], 1))
+cols = Slot("array", _start_cols, shape_of=lambda shape: (*shape[:-2], 1, *shape[-1:]))
 
 
 def full(hyper: str) -> Slot:
@@ -113,7 +115,7 @@ def given(default: float | None = None) -> Slot:
 def kept(slot: Slot | Callable | float) -> Slot:
     """The same slot, which `restart` leaves alone unless it is named."""
     slot = _as_slot(slot)
-    return Slot(slot.shape, slot.start, keep=True)
+    return replace(slot, keep=True)
 
 
 def _as_slot(spec: Any) -> Slot:
@@ -126,7 +128,8 @@ def _as_slot(spec: Any) -> Slot:
     if callable(spec):
         return Slot("array", _FromFunction(spec))
     raise ChainError(
-        f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, a number or a function of p; got {spec!r}"
+        f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, a number or a function of p; "
+        f"got {spec!r}"
     )
 
 
@@ -158,7 +161,8 @@ class Hyper:
                 raise HyperparameterError(f"{self.name} must be one of {names(self.choices)}; got {value!r}")
         elif type(value) is not self.type and not (self.type is tuple and isinstance(value, tuple)):
             raise HyperparameterError(
-                f"{self.name} is an option of type {self.type.__name__}, fixed when the optimizer is built; got {value!r}"
+                f"{self.name} is an option of type {self.type.__name__}, fixed when the optimizer is built; "
+                f"got {value!r}"
             )
         return self._in_domain(value)
 
@@ -186,7 +190,8 @@ class Hyper:
 
 
 def _hyper(name: str, default: Any, annotation: Any) -> Hyper:
-    optional, domains, choices = default is None, [], None
+    optional, choices = default is None, None
+    domains: list[Domain] = []
     stack, types_ = [annotation], []
     while stack:
         a = stack.pop()
@@ -317,11 +322,13 @@ def _decorator(
 def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callable], Page]:
     """Declare a page that runs before the directions: clipping, accumulation, coupled decay.
 
-    It may return `when` (gates every later write), `t` (the inner clock) and `reset` (later slots start again where it holds).
+    It may return `when` (gates every later write), `t` (the inner clock) and `reset` (later slots start again where it
+    holds).
 
     Args:
         eval: a page that gives the parameters to evaluate at.
-        **slots: what it keeps; see `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, or a function of p.
+        **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, or a
+            function of p.
 
     >>> import samestep as ss
     >>> @ss.gradient()

@@ -12,7 +12,7 @@ from . import backend as backends
 from .backend import Choice, Compiled, Signature
 from .chain import Chain
 from .dtypes import COMPLEX, COMPUTE, name
-from .errors import LeafError, where
+from .errors import LeafError, TraceError, where
 from .trace.graph import Program, Rank
 from .trace.namespace import static_value
 from .trace.python import compile_numbers
@@ -111,7 +111,10 @@ def find_program(chain: Chain | None, leaf: Leaf) -> Program | None:
     """The program of a leaf; None when it is frozen."""
     if chain is None:
         return None
-    program = chain.program(leaf.real_shape)
+    try:
+        program = chain.program(leaf.real_shape)
+    except (LeafError, TraceError) as error:
+        raise type(error)(f"{where(leaf.path)}: {error}") from error
     if leaf.complex and program.reads_shape:
         raise LeafError(
             f"{where(leaf.path)} is {leaf.param}, stepped as pairs of reals, but this optimizer reads the shape of a "

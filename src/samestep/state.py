@@ -85,6 +85,8 @@ def slot_shape(chain: Chain, slot: str, leaf: Leaf) -> tuple[int, ...]:
     if program.outputs[slot].kind.full:
         return leaf.shape
     found = next((spec, part) for n, spec, part in chain.slots() if n == slot)
+    if found[0].shape_of is not None:
+        return found[0].shape_of(leaf.shape)
     p = np.broadcast_to(np.zeros((), leaf.signature.compute), leaf.shape)
     return tuple(start(chain, *found, np_namespace(), p).shape)
 
@@ -133,10 +135,10 @@ def check_slots(
     lists = {slot: trees.match(plan.spec, state[slot], f"slot {slot!r} of the state") for slot in wanted}
     for slot, values in lists.items():
         for i, value in enumerate(values):
-            leaf, program = plan.leaves[i], plan.programs[i]
-            if program is not None and slot in program.slots:
+            leaf, program, chain = plan.leaves[i], plan.programs[i], chains[plan.leaves[i].branch]
+            if program is not None and chain is not None and slot in program.slots:
                 if (slot, i) not in plan.shapes:
-                    plan.shapes[slot, i] = slot_shape(chains[leaf.branch], slot, leaf)
+                    plan.shapes[slot, i] = slot_shape(chain, slot, leaf)
                 _check_slot(slot, leaf, arrays[i], value, plan.shapes[slot, i])
             elif value is not None:
                 raise StateError(

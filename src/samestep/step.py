@@ -148,27 +148,23 @@ class Stepper:
         """For each batch the distinct rows, and the row of each leaf: of the next step, or (`done`) of the last one."""
         ahead = 0 if done else 1
         counts = states.counts(state, plan)
+        done_of = counts if isinstance(counts, list) else [counts] * len(plan.leaves)
         named = {n: self._number_of(plan, state[n], n) for n in self.number_slots(plan)}
+        nested = isinstance(counts, list) or any(isinstance(v, list) for by in named.values() for v in by.values())
         found = []
         for batch in plan.batches:
-            uniform = isinstance(counts, int) and not any(
-                isinstance(v, list) for by in named.values() for v in by.values()
-            )
             places: dict[Row, int] = {}
-            if uniform:
-                row_of = np.empty(len(batch.leaves), np.int64)
-                for branch in dict.fromkeys(batch.branches.tolist()):
-                    row = Row(
-                        branch, counts + ahead, tuple(self._pick(named[n], branch, 0) for n in batch.program.numbers)
-                    )  # type: ignore[operator]
-                    row_of[batch.branches == branch] = places.setdefault(row, len(places))
+            row_of = np.empty(len(batch.leaves), np.int64)
+
+            def row(i: int, branch: int, batch: Batch = batch, places: dict[Row, int] = places) -> int:
+                numbers = tuple(self._pick(named[n], branch, i) for n in batch.program.numbers)
+                return places.setdefault(Row(branch, (done_of[i] or 0) + ahead, numbers), len(places))
+
+            if nested:
+                row_of[:] = [row(i, b) for i, b in zip(batch.leaves, batch.branches.tolist(), strict=True)]
             else:
-                of = []
-                for i, branch in zip(batch.leaves, batch.branches.tolist(), strict=True):
-                    t = (counts if isinstance(counts, int) else counts[i] or 0) + ahead
-                    row = Row(branch, t, tuple(self._pick(named[n], branch, i) for n in batch.program.numbers))
-                    of.append(places.setdefault(row, len(places)))
-                row_of = np.array(of, np.int64)
+                for branch in dict.fromkeys(batch.branches.tolist()):
+                    row_of[batch.branches == branch] = row(0, branch)
             found.append((list(places), row_of))
         return found
 

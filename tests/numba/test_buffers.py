@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+
 from samestep_numba import buffers, headers
 from samestep_numba.buffers import SMALL, Recycler
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from samestep_numba import cache
 
 # Each test has its own source, since what this process has once loaded it does not look up again.

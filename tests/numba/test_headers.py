@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from samestep_numba import headers
 from samestep_numba.headers import Layout, Overlaps, gather, overlap
 

@@ -9,6 +9,7 @@ import time
 import weakref
 
 import pytest
+
 from samestep_numba import threads
 from samestep_numba.threads import num_threads, run, use_threads
 

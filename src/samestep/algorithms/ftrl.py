@@ -89,7 +89,7 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.
         maximize: climb instead of descend.
 
-    Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0, as elsewhere.
+    Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0.
 
     Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the number `lr_prev`.
 

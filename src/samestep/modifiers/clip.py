@@ -22,9 +22,9 @@ def clip_by_global_norm(
 
     Args:
         max_norm: the largest norm that passes.
-        norm_eps: added to the norm that is divided by; torch has 1e-6 there. (Not `eps`, which the optimizer behind has.)
-        nonfinite: what an infinite or nan norm does: "nan" makes every entry nan, so that it is seen; "zero" drops the whole update;
-            "torch" scales finite entries to 0 and infinite ones to nan.
+        norm_eps: added to the norm that is divided by; torch has 1e-6 there. (`eps` is the optimizer's behind it.)
+        nonfinite: what an infinite or nan norm does: "nan" makes every entry nan, so that it is seen; "zero" drops
+            the whole update; "torch" scales finite entries to 0 and infinite ones to nan.
 
     The norm is summed in float64 in a pinned order: the same bits on every backend.
 

@@ -294,6 +294,8 @@ class Namespace:
 
     def full_like(self, x: Any, value: Any) -> Symbol:
         """One number in the shape of x."""
+        if self._tracer.symbol(value).node.is_array:
+            raise TraceError("xp.full_like takes a number to fill with, not an array")
         return self._tracer.apply("full_like", x, value)
 
     def sum(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Symbol:

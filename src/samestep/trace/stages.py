@@ -2,7 +2,7 @@
 
 Numbers (host, total, leaf) are computed between stages, in float64. An array stage ends where a reduction needs a
 whole leaf; a kernel computes again what it needs from the inputs, so that only numbers cross and only the last stage
-stores: in place is always safe. The Python form carries arrays over instead, since eager libraries have made them anyway.
+stores: in place is always safe. The Python form carries arrays over instead: eager libraries have made them anyway.
 """
 
 from __future__ import annotations
