@@ -172,7 +172,7 @@ def run(program, leaves, *, t=1, number=None, slots=None, givens=None, groups=No
             if node.op != "total":
                 values[node.index] = [value(node, k) for k in range(size)]
                 continue
-            spans = [0 if program.totals[node.index][0] == ("all",) else group for group in groups]
+            spans = [0 if program.totals[node][0] == ("all",) else group for group in groups]
             totals = dict.fromkeys(spans, np.float64(0.0))
             for k, span in enumerate(spans):
                 totals[span] = totals[span] + values[node.args[0].index][k]

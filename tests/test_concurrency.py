@@ -118,6 +118,11 @@ def test_a_failing_thread_disturbs_no_other():
 
 # Forks
 
+# Python warns of threads at a fork, and so does JAX where another test has imported it.
+forking = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning", "ignore:.*os.fork.*:RuntimeWarning"
+)
+
 
 def forked(work, *args):
     """What work(*args) returns in a forked child; an error there, or a child that hangs, is an error here."""
@@ -138,7 +143,7 @@ def forked(work, *args):
         process.join()
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@forking
 @donating
 @each
 def test_a_forked_child_goes_on(name, donate):
@@ -148,8 +153,7 @@ def test_a_forked_child_goes_on(name, donate):
     assert train(opt, 1) == expected
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:.*os.fork.*:RuntimeWarning")
+@forking
 def test_a_child_forked_while_another_thread_makes_a_plan():
     """The locks that the other thread holds must not stay closed in the child."""
     holding, done = threading.Event(), threading.Event()
@@ -247,5 +251,6 @@ def test_use_backend_holds_for_an_optimizer_that_has_stepped():
     assert bits(list(opt.step(params, params, state))) == expected
 
 
+@forking
 def test_pid_is_that_of_the_child():
     assert forked(os.getpid) != os.getpid()

@@ -136,6 +136,17 @@ def test_order_of_keys_is_kept():
         assert list(params) == ["z", "a"] == list(state["m"])
 
 
+@backends
+def test_a_container_of_another_kind_is_kept_too(backend):
+    opt, arrays = ss.adam(0.1), {"z": values(1), "a": values(2)}
+    with on(backend):
+        for kind in (dict, OrderedDict, dict, lambda d: Pair(*d.values()), lambda d: tuple(d.values())):
+            params = kind(arrays)
+            new, state = opt.step(params, params, opt.init(params))
+            assert type(new) is type(state["m"]) is type(params)
+            assert optree.tree_structure(new) == optree.tree_structure(params)
+
+
 # Shapes
 
 

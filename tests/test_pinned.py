@@ -96,7 +96,7 @@ def test_zeros_infinities_and_nan(dtype):
 @pytest.mark.parametrize("size", [LANES + 1, TILE + 3])
 def test_special_values_in_another_tile(size):
     arrays = []
-    for value in (np.nan, np.inf, -3.0):
+    for value in (np.nan, np.inf, -np.inf, -3.0, 1.5, 0.5):
         x = np.ones(size)
         x[-1] = value
         arrays.append(x)

@@ -100,6 +100,23 @@ def test_the_first_state_shares_no_memory(opt):
     assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
 
 
+@pytest.mark.parametrize("view", [lambda p: p, lambda p: p[::-1]])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
+def test_a_slot_that_starts_as_a_view_is_copied(view, dtype):
+    """`view` runs on arrays when the state is made, on a symbol when the page is traced."""
+
+    def start(p):
+        return view(p) if isinstance(p, np.ndarray) else 0 * p
+
+    @ss.direction(first=start)
+    def from_the_start(u, p, first):
+        return {"u": u, "first": first + u}
+
+    params = np.arange(1.0, 4.0).astype(dtype)
+    found = ss.chain(from_the_start(), ss.descend(0.1)).init(params)["first"]
+    assert np.array_equal(found, view(params)) and not np.shares_memory(found, params)
+
+
 # Interchange
 
 

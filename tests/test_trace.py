@@ -255,7 +255,6 @@ def test_what_a_page_cannot_return_is_refused_by_name(result, message):
         program(broken())
 
 
-@pytest.mark.xfail(reason="chain.py does not look at what a page returns yet")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -755,3 +754,40 @@ def test_only_what_an_output_needs_is_in_the_program():
     p = program(maybe_max())
     assert {node.index for node in p.nodes} == {node.index for node in reachable(p.outputs.values())}
     assert "maximum" not in ops(p) and ops(p).count("input") == 3
+
+
+def test_totals_agree_over_programs_of_different_depth():
+    """Leaves that reach a total later make the others wait; a total that only some leaves have is refused."""
+
+    @ss.gradient(b=0.0)
+    def scaled(u, b):
+        xp = ss.array_namespace(u)
+        if u.ndim == 2:
+            u = u / xp.linalg.vector_norm(u)
+        return {"u": u, "b": ss.sum_over_params(u)}
+
+    params = [np.ones((2, 2)), np.ones(3)]
+    optimizer = ss.chain(scaled(), ss.descend(1.0))
+    assert optimizer.step(params, params, optimizer.init(params))[1]["b"] == 5.0
+
+    @ss.gradient(a=0.0)
+    def some(u, a):
+        return {"u": u, "a": ss.sum_over_params(u) if u.ndim == 2 else a}
+
+    optimizer = ss.chain(some(), ss.descend(1.0))
+    with pytest.raises(ss.TraceError, match="leaf '1' has no part in a sum_over_params"):
+        optimizer.step(params, params, optimizer.init(params))
+
+
+def test_a_total_spans_groups_where_a_branch_does_not_need_it():
+    @ss.gradient()
+    def normalized(u):
+        return {"u": u / ss.sum_over_params(u)}
+
+    @ss.direction()
+    def ignoring(u):
+        return {"u": 0.0}
+
+    still = ss.groups({"0": ss.chain(ignoring(), ss.descend(1.0))}, default=ss.chain(ss.descend(1.0)))
+    optimizer, params = ss.chain(normalized(), still), [np.ones((2, 2)), np.ones(3)]
+    assert np.all(optimizer.step(params, params, optimizer.init(params))[0][1] == 1 - 1 / 7)

@@ -180,7 +180,8 @@ def pure(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", 
             before = copy.deepcopy(host(given))
             result = optimizer.step(now, grads, state)
             compare(host(given), before, t, "inputs after the step, against before")
-            arrays = [x for x in optree.tree_leaves((given, result)) if isinstance(x, np.ndarray) and x.size]
+            everything: Any = (given, result)
+            arrays = [x for x in optree.tree_leaves(everything) if isinstance(x, np.ndarray) and x.size]
             for i, x in enumerate(arrays):
                 for y in arrays[:i]:
                     if np.shares_memory(x, y):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from .page import KINDS, Hyper, Page, Part, Slot
 from .trace.graph import Kind, Node, Program, Rank, reachable
 from .trace.namespace import Symbol, Tracer, static_value
 
+Floors = tuple[tuple[tuple, int], ...]  # (scope, ordinal) of a total -> level
 ARRAY = Kind(Rank.ARRAY, full=True)
 HOST = Kind(Rank.HOST)
 
@@ -132,13 +133,16 @@ class Chain:
         """What decides the program."""
         return (self.shared, tuple(part.structure for part in self.parts))
 
-    def program(self, shape: tuple[int, ...]) -> Program:
-        """The program for a leaf of this shape; traced once for all leaves that answer its questions the same way."""
-        return _programs.find(self, shape, _trace)
+    def program(self, shape: tuple[int, ...], floors: Floors = ()) -> Program:
+        """The program for a leaf of this shape; traced once for all leaves that answer its questions the same way.
+
+        `floors` are levels that totals must wait for, because the programs of other leaves reach them later.
+        """
+        return _programs.find(self, shape, _trace, floors)
 
     def eval_program(self, shape: tuple[int, ...]) -> Program:
         """The program of the parameters to evaluate at."""
-        return _eval_programs.find(self, shape, _trace_eval)
+        return _eval_programs.find(self, shape, _trace_eval, ())
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -153,13 +157,13 @@ class _Programs:
         self.locks: dict[int, threading.RLock] = {}  # by process: a forked child must not wait for a thread it lacks
         self.traces = 0  # for the test that no number is baked in
 
-    def find(self, chain: Chain, shape: tuple[int, ...], trace) -> Program:
+    def find(self, chain: Chain, shape: tuple[int, ...], trace: Callable, floors: Floors) -> Program:
         with self.locks.setdefault(os.getpid(), threading.RLock()):
-            programs = self.known.setdefault(chain.structure, [])
+            programs = self.known.setdefault((chain.structure, floors), [])
             for program in programs:
                 if all(static_value(node, shape) == answer for node, answer in program.questions):
                     return program
-            programs.append(trace(chain, shape))
+            programs.append(trace(chain, shape, floors))
             self.traces += 1
             return programs[-1]
 
@@ -176,8 +180,8 @@ def traces() -> int:
 class _Bus:
     """What flows through a chain while it is traced."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.tracer = Tracer(shape)
+    def __init__(self, shape: tuple[int, ...], floors: Floors = ()) -> None:
+        self.tracer = Tracer(shape, dict(floors))
         source = self.tracer.source
         self.p = self.start = source("input", "p", ARRAY)
         self.u = self.g = source("input", "grad", ARRAY)
@@ -211,18 +215,35 @@ class _Bus:
         page = part.page
         writes = {"gradient": ("u", "when", "t", "reset"), "direction": ("u",), "update": ("u", "p")}[page.kind]
         result = self.run(part, page, page.function, writes)
+        for name, value in result.items():
+            self._check(page, name, value.node)
         for name, spec in page.slots.items():
             if spec.shape != "given" and name in result:
                 self._write(part, name, spec, result[name])
         self.u = self._shaped(page, "u", result.get("u", self.u))
         self.p = self._shaped(page, "p", result.get("p", self.p))
         if "when" in result:
-            self.gate = result["when"] if self.gate is None else self.gate & result["when"]
+            self.gate = self._joined("logical_and", self.gate, result["when"])
         if "reset" in result:
-            self.reset = result["reset"] if self.reset is None else self.reset | result["reset"]
+            self.reset = self._joined("logical_or", self.reset, result["reset"])
         self.t = result.get("t", self.t)
         if page.kind == "gradient":
             self.g = self.u
+
+    @staticmethod
+    def _check(page: Page, name: str, node: Node) -> None:
+        steers = page.kind == "gradient"
+        condition = steers and name in ("when", "reset")
+        if condition is not node.kind.truth:
+            rule = "a condition" if condition else "a number or an array; xp.where makes one of a condition"
+            raise TraceError(f"{name!r} of {page.__name__} must be {rule}")
+        if condition and node.is_array:
+            raise TraceError(f"{name!r} of {page.__name__} is one condition for the leaf: write xp.all or xp.any")
+        if steers and name == "t" and node.kind.rank > Rank.TOTAL:
+            raise TraceError(f"'t' of {page.__name__} is one clock for all leaves: make it of totals (sum_over_params)")
+
+    def _joined(self, op: str, so_far: Symbol | None, value: Symbol) -> Symbol:
+        return value if so_far is None else self.tracer.apply(op, so_far, value)
 
     def _shaped(self, page: Page, name: str, value: Symbol) -> Symbol:
         return value if value.node.is_array else self.tracer.apply("full_like", self.p, value)
@@ -265,19 +286,20 @@ class _Bus:
         return value if value.node.is_array else self.tracer.apply("full_like", self.start, value)
 
     def _write(self, part: Part, name: str, spec: Slot, value: Symbol) -> None:
-        qualified, rank = part.qualify(name), value.node.kind.rank
+        qualified = part.qualify(name)
+        if spec.shape == "array":
+            value = self._shaped_like_leaf(value)
+        if self.gate is not None:
+            value = self.tracer.apply("where", self.gate, value, self.inputs[qualified])
+        rank = value.node.kind.rank
         if spec.shape == "number" and rank > Rank.TOTAL:
             raise TraceError(
-                f"slot {name!r} of {part.page.__name__} is one number in the state: a value of each leaf cannot go there"
+                f"slot {name!r} of {part.page.__name__} is one number in the state: a value per leaf cannot go there"
             )
         if spec.shape == "scalar" and rank > Rank.LEAF:
             raise TraceError(
                 f"slot {name!r} of {part.page.__name__} is one number per leaf, so an array cannot go there"
             )
-        if spec.shape == "array":
-            value = self._shaped_like_leaf(value)
-        if self.gate is not None:
-            value = self.tracer.apply("where", self.gate, value, self.inputs[qualified])
         self.outputs[qualified] = value
 
 
@@ -290,8 +312,8 @@ def _positional(function) -> tuple[str, ...]:
     return function.__code__.co_varnames[: function.__code__.co_argcount]
 
 
-def _trace(chain: Chain, shape: tuple[int, ...]) -> Program:
-    bus = _Bus(shape)
+def _trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
+    bus = _Bus(shape, floors)
     for i, part in enumerate(chain.parts):
         bus.tracer.scope = ("all",) if i < chain.shared else ("group",)
         try:
@@ -303,7 +325,6 @@ def _trace(chain: Chain, shape: tuple[int, ...]) -> Program:
     outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
     live = _live(p.node, outputs, bus)
     outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
-    needed = {n.index for n in reachable(outputs.values())}
     return Program(
         outputs=outputs,
         slots=tuple(n for n in specs if n in live and specs[n].shape != "number"),
@@ -314,7 +335,7 @@ def _trace(chain: Chain, shape: tuple[int, ...]) -> Program:
             )
         ),
         questions=tuple(bus.tracer.questions.items()),
-        totals={i: scope for i, scope in bus.tracer.totals.items() if i in needed},
+        totals=dict(bus.tracer.totals),
     )
 
 
@@ -329,7 +350,7 @@ def _live(p: Node, outputs: dict[str, Node], bus: _Bus) -> set[str]:
         live = grown
 
 
-def _trace_eval(chain: Chain, shape: tuple[int, ...]) -> Program:
+def _trace_eval(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     part = chain.evaluated_at
     assert part is not None and part.page.eval is not None
     bus = _Bus(shape)

@@ -122,8 +122,7 @@ def _overlapping(titles: Sequence[str], arrays: Sequence[Any], written: int | No
     ranges, views = [], [_memory(array) for array in arrays]
     for i, (array, view) in enumerate(zip(arrays, views, strict=True)):
         if view is not None:
-            if view.size:
-                ranges.append((*np.lib.array_utils.byte_bounds(view), i))
+            ranges.append((*np.lib.array_utils.byte_bounds(view), i))
         elif seen.setdefault(id(array), i) < min(i, written):
             return titles[seen[id(array)]], titles[i]
     ranges.sort()

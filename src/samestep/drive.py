@@ -123,7 +123,7 @@ def _totals(plan: Plan, works: Sequence[Work], level: int) -> None:
     wanted: list[tuple[Work, Node, tuple]] = []
     for work in works:
         for node in work.batch.numbers[level][0].totals:
-            scope = work.batch.program.totals[node.index]
+            scope = work.batch.program.totals[node]
             values = np.broadcast_to(work.per_leaf(node.args[0]), len(work.batch.leaves))
             for branch in set(work.batch.branches.tolist()):
                 mine = work.batch.branches == branch

@@ -73,14 +73,20 @@ class Pinned:
         return float(_numel(x))
 
     def over_axes(self, name: str, x: Any, attr: tuple) -> Any:
-        """A sum, mean, maximum or minimum over axes; sums in float64, rounded once."""
-        axes, keepdims = attr
+        """A sum, mean, maximum or minimum over axes; sums in float64, rounded once; of nothing 0, nan and infinities."""
+        xp, (axes, keepdims) = self.xp, attr
         if name in ("max", "min"):
-            return (
-                getattr(self.xp, name)(x, axis=axes, keepdims=keepdims) + 0.0
-            )  # which zero it found is left to chance
-        result = getattr(self.xp, name)(self._float64(x), axis=axes, keepdims=keepdims)
-        return self.xp.astype(result, x.dtype)
+            empty = -float("inf") if name == "max" else float("inf")
+            if not _numel(x):
+                return xp.sum(x, axis=axes, keepdims=keepdims) + empty
+            return getattr(xp, name)(x, axis=axes, keepdims=keepdims) + 0.0  # which zero it found is left to chance
+        result = xp.sum(self._float64(x), axis=axes, keepdims=keepdims)
+        if name == "mean":
+            count = 1
+            for axis in axes:
+                count *= x.shape[axis]
+            result = result / xp.asarray(count, dtype=xp.float64, device=getattr(x, "device", None))
+        return xp.astype(result, x.dtype)
 
     def eye(self, x: Any, shape: tuple) -> Any:
         """The identity matrix in the dtype of x."""

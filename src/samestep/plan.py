@@ -10,7 +10,7 @@ import numpy as np
 
 from . import backend as backends
 from .backend import Choice, Compiled, Signature
-from .chain import Chain
+from .chain import Chain, Floors
 from .dtypes import COMPLEX, COMPUTE, name
 from .errors import LeafError, TraceError, where
 from .trace.graph import Program, Rank
@@ -93,7 +93,7 @@ class Plan:
 
 def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
     """The plan for these leaves; `arrays` decide the backend."""
-    programs = tuple(find_program(chains[leaf.branch], leaf) for leaf in leaves)
+    programs = _agreed(leaves, chains)
     groups: dict[tuple, list[int]] = {}
     choices: dict[tuple, Choice] = {}
     for i, (leaf, program) in enumerate(zip(leaves, programs, strict=True)):
@@ -107,12 +107,49 @@ def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arr
     return Plan(spec, tuple(leaves), batches, programs)
 
 
-def find_program(chain: Chain | None, leaf: Leaf) -> Program | None:
+def _agreed(leaves: Sequence[Leaf], chains: Sequence[Chain | None]) -> tuple[Program | None, ...]:
+    """The program of every leaf, such that all reach each of their common totals at the same level."""
+    floors: dict[tuple, int] = {}  # (branch or None, scope and ordinal) -> level
+    while True:
+        programs = tuple(find_program(chains[leaf.branch], leaf, _floors(floors, leaf.branch)) for leaf in leaves)
+        levels: dict[tuple, set[int]] = {}
+        for leaf, program in zip(leaves, programs, strict=True):
+            for node, key in program.totals.items() if program is not None else ():
+                levels.setdefault((_spans(key, leaf.branch), key), set()).add(node.level)
+        _every_leaf_has(leaves, programs, set(levels))
+        if all(len(found) == 1 for found in levels.values()):
+            return programs
+        floors = {total: max(found) for total, found in levels.items()}
+
+
+def _spans(key: tuple, branch: int) -> int | None:
+    """The branch whose leaves a total sums over; None for all."""
+    return None if key[0] == ("all",) else branch
+
+
+def _floors(floors: dict[tuple, int], branch: int) -> Floors:
+    return tuple(sorted((key, level) for (of, key), level in floors.items() if of in (None, branch)))
+
+
+def _every_leaf_has(leaves: Sequence[Leaf], programs: Sequence[Program | None], totals: set[tuple]) -> None:
+    for leaf, program in zip(leaves, programs, strict=True):
+        if program is None:
+            continue
+        mine = set(program.totals.values())
+        missing = [key for of, key in totals if of in (None, leaf.branch) and key not in mine]
+        if missing:
+            raise TraceError(
+                f"{where(leaf.path)} has no part in a sum_over_params that other leaves have: "
+                "a page must sum for every leaf, not under a branch on the shape; sum 0.0 where there is nothing to add"
+            )
+
+
+def find_program(chain: Chain | None, leaf: Leaf, floors: Floors = ()) -> Program | None:
     """The program of a leaf; None when it is frozen."""
     if chain is None:
         return None
     try:
-        program = chain.program(leaf.real_shape)
+        program = chain.program(leaf.real_shape, floors)
     except (LeafError, TraceError) as error:
         raise type(error)(f"{where(leaf.path)}: {error}") from error
     if leaf.complex and program.reads_shape:

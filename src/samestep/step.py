@@ -43,7 +43,7 @@ class Stepper:
         self.branches = branches
         self.chains = [branch.chain for branch in branches]
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
-        self.last: tuple[str | None, Plan] | None = None
+        self.last: tuple[str | None, type, Plan] | None = None
         self.locks: dict[int, threading.Lock] = {}
 
     @property
@@ -63,9 +63,9 @@ class Stepper:
     def _quick(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
         """The plan of the last step, when its backend sees by itself that all arrays are as they were then."""
         last = self.last  # read once: another thread may change it
-        if last is None or last[0] != backends.chosen() or type(state) is not dict:
+        if last is None or last[:2] != (backends.chosen(), type(params)) or type(state) is not dict:
             return None
-        plan = last[1]
+        plan = last[2]
         slots = plan.programs[0].slots  # type: ignore[union-attr]
         numbers = plan.programs[0].numbers  # type: ignore[union-attr]
         if (
@@ -91,7 +91,7 @@ class Stepper:
         slots = states.check_slots(state, plan, leaves, self.chains, numbers)
         if donate:
             checks.donated(plan, leaves, slots, given)
-        self.last = (backends.chosen(), plan) if plan.quick else None
+        self.last = (backends.chosen(), type(params), plan) if plan.quick else None
         bounds = [self._bind(batch, leaves, given, slots, donate) for batch in plan.batches]
         return Seen(plan, leaves, given, slots, bounds)
 

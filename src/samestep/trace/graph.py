@@ -7,13 +7,13 @@ numbers: float64.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
 
-from .ops import CALL, CLASSES, EXACT, FREE, OPS, REDUCTIONS
+from .ops import CLASSES, EXACT, FREE, OPS, REDUCTIONS
 
 
 class Rank(IntEnum):
@@ -66,14 +66,16 @@ class Graph:
         level = max(a.level for a in args)
         if op in REDUCTIONS:
             return self._intern(op, args, attr, Kind(Rank.LEAF), level + 1)
-        if op == "total":
-            return self._intern(op, args, attr, Kind(Rank.TOTAL), level + 1)
         if op == "where" and args[1] is args[2]:
             return args[1]  # else a gate would revive slots that nothing changes
         rank = max(a.kind.rank for a in args)
         truth = OPS[op].truth or (op == "where" and args[1].kind.truth and args[2].kind.truth)
         full = op not in FREE and any(a.kind.full for a in args)
         return self._intern(op, args, attr, Kind(rank, truth, full), level)
+
+    def total(self, value: Node, scope: tuple, floor: int) -> Node:
+        """The sum of a number over all leaves, known at the level `floor` or later."""
+        return self._intern("total", (value,), scope, Kind(Rank.TOTAL), max(value.level + 1, floor))
 
     def _intern(self, op: str, args: tuple[Node, ...], attr: Hashable, kind: Kind, level: int) -> Node:
         key = (op, tuple(a.index for a in args), type(attr), repr(attr) if isinstance(attr, float) else attr)
@@ -109,12 +111,12 @@ class Program:
     numbers: tuple[str, ...]  # slots that are one number in the state
     givens: tuple[str, ...]  # what only a call of step can give
     questions: tuple = ()
-    totals: dict[int, tuple] = field(default_factory=dict)  # node index -> (scope, ordinal)
+    totals: dict[Node, tuple] = field(default_factory=dict)  # (scope, ordinal): the same total in other programs
 
     @cached_property
     def nodes(self) -> list[Node]:
-        """Every node that an output needs, in program order."""
-        return reachable(self.outputs.values())
+        """Every node that an output needs, in program order; totals too, which other leaves may need."""
+        return reachable([*self.outputs.values(), *self.totals])
 
     @cached_property
     def depth(self) -> int:
@@ -144,14 +146,3 @@ class Program:
             if node.op in OPS and (node.is_array or node.op in REDUCTIONS):
                 ranks.append(OPS[node.op].exactness)
         return max(ranks, key=CLASSES.index)
-
-    @property
-    def calls(self) -> bool:
-        """Whether linear algebra, or a sum over an axis, is in it."""
-        return self.exactness == CALL
-
-    def users(self) -> Iterator[tuple[Node, Node]]:
-        """Every (argument, user) pair."""
-        for node in self.nodes:
-            for arg in node.args:
-                yield arg, node

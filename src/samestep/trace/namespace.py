@@ -6,7 +6,7 @@ A page runs on symbols, once; what comes out is a graph. What the tracer does no
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import array_api_compat
@@ -23,11 +23,12 @@ STATIC = ("const", "ndim", "dim", "size")  # known from the shape of a leaf alon
 class Tracer:
     """One trace: the graph, the leaf it is traced for, and what the pages asked of its shape."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], floors: Mapping[tuple, int] | None = None) -> None:
         self.graph = Graph()
         self.shape = shape
+        self.floors = floors or {}  # the level that a total must wait for, because other leaves get there later
         self.questions: dict[Node, Any] = {}
-        self.totals: dict[int, tuple] = {}
+        self.totals: dict[Node, tuple] = {}
         self.scope: tuple = ()  # set by the chain: whose totals these are
         self.namespace = Namespace(self)
 
@@ -67,10 +68,9 @@ class Tracer:
         value = self.symbol(value)
         if value.node.is_array:
             value = self.apply("sum", value)
-        node = self.graph.apply("total", value.node, attr=self.scope)
-        if node.index not in self.totals:
-            ordinal = sum(scope == self.scope for scope, _ in self.totals.values())
-            self.totals[node.index] = (self.scope, ordinal)
+        key = (self.scope, sum(scope == self.scope for scope, _ in self.totals.values()))
+        node = self.graph.total(value.node, self.scope, self.floors.get(key, 0))
+        self.totals.setdefault(node, key)
         return Symbol(self, node)
 
     def ask(self, node: Node) -> Any:
