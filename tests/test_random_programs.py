@@ -96,7 +96,7 @@ class Maker:
             choices = [x for x in self.numbers if x.node.kind.rank <= rank and x.node.op != "const"]
             outputs[name] = self.random.choice(choices[-5:]).node
         needed = {node.index for node in reachable(outputs.values())}
-        totals = {i: scope for i, scope in self.tracer.totals.items() if i in needed}
+        totals = {node: key for node, key in self.tracer.totals.items() if node.index in needed}
         return Program(outputs, (*SLOTS, "s"), ("n",), (), totals=totals)
 
 
