@@ -12,7 +12,7 @@ from samestep.backend import Signature
 from samestep.trace.graph import Program
 
 if TYPE_CHECKING:
-    from .compiled import CompiledNumba
+    from .compiled import CompiledNumba, Sight
 
 DTYPES = ("float16", "float32", "float64")
 
@@ -55,6 +55,12 @@ class Numba:
         from .compiled import CompiledNumba
 
         return CompiledNumba(program, signature, shapes)
+
+    def sight(self, parts: Sequence[CompiledNumba], others: Sequence[tuple[tuple[int, ...], str]]) -> Sight:
+        """A quick look at all arrays of a step."""
+        from .compiled import Sight
+
+        return Sight(parts, others)
 
 
 backend = Numba()

@@ -45,6 +45,7 @@ class CompiledNumba:
         self.stages: tuple[Stage, ...] = Stages(program).fused
         self.writes = tuple(name for name, _ in self.stages[-1].stores)
         self.names = tuple(dict.fromkeys(("p", "grad", *program.arrays, *self.writes)))
+        self.reads = tuple(name for name in self.names if name not in self.writes)
         self.columns = {name: i for i, name in enumerate(self.names)}
         self.columns |= {f"new {name}": len(self.names) + i for i, name in enumerate(self.writes)}
         printer = KernelPrinter(program, signature, self.columns)
@@ -55,20 +56,7 @@ class CompiledNumba:
         self.size = len(shapes)
         self.chunks = _chunks(self.layouts["p"].sizes)
         self.elements = np.concatenate([[0], np.cumsum(self.chunks[:, 2])])
-        donated = [name for name in self.names if name != "grad"]
-        self.order = [self.columns[name] for name in [*donated, "grad"]]
-        nbytes = np.concatenate([self.layouts[name].nbytes for name in [*donated, "grad"]])
-        self.moved = int(nbytes.sum() + sum(self.layouts[name].nbytes.sum() for name in self.writes))
-        self.overlaps = Overlaps(nbytes, written=self.size * len(donated))
-
-    def quick(self, arrays: dict[str, list], donate: bool) -> BoundNumba | None:
-        """Bind, if every array is just what the plan expects; None if one needs a closer look."""
-        addresses = self._addresses(arrays, donate)
-        if addresses is None:
-            return None
-        if donate and self.overlaps.find(addresses[:, self.order].T.reshape(-1)) is not None:
-            return None
-        return BoundNumba(self, arrays, addresses, donate, {})
+        self.moved = int(sum(self.layouts[name].nbytes.sum() for name in (*self.names, *self.writes)))
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundNumba:
         """Bind arrays that the core has checked; what is not plain is copied, and copied back if donated."""
@@ -78,11 +66,12 @@ class CompiledNumba:
             leaves = [_plain(leaf, self.layouts[name].dtypes[i]) for i, leaf in enumerate(arrays[name])]
             plain[name] = leaves
             copied |= {(name, i): leaf for i, leaf in enumerate(arrays[name]) if leaves[i] is not leaf}
-        addresses = self._addresses(plain, donate)
+        addresses = self.addresses(plain, donate)
         assert addresses is not None, "the core checked these arrays"
         return BoundNumba(self, plain, addresses, donate, copied)
 
-    def _addresses(self, arrays: dict[str, list], donate: bool) -> np.ndarray | None:
+    def addresses(self, arrays: dict[str, list], donate: bool) -> np.ndarray | None:
+        """Where every array lies; None if one is not plain, or not as the plan has it."""
         table = np.empty((self.size, len(self.columns)), np.int64)
         for name in self.names:
             writeable = donate and name in self.writes
@@ -99,6 +88,36 @@ class CompiledNumba:
         cuts = np.searchsorted(self.elements, np.linspace(0, self.elements[-1], pieces + 1)[1:-1]).tolist()
         edges = sorted({0, rows, *cuts})
         return list(pairwise(edges))
+
+
+class Sight:
+    """Looks at the arrays of a whole step at once: each as its plan has it, and none that is written overlapping."""
+
+    def __init__(self, parts: Sequence[CompiledNumba], others: Sequence[tuple[tuple[int, ...], str]]) -> None:
+        self.parts = parts
+        self.others = Layout([shape for shape, _ in others], [np.dtype(dtype) for _, dtype in others])
+        written = [part.layouts[name].nbytes for part in parts for name in part.writes]
+        read = [part.layouts[name].nbytes for part in parts for name in part.reads] + [self.others.nbytes]
+        self.overlaps = Overlaps(np.concatenate([*written, *read]), written=sum(map(len, written)))
+
+    def look(self, arrays: Sequence[dict[str, list]], others: list, donate: bool) -> list[BoundNumba] | None:
+        """The bound parts; None if anything needs a closer look. `others` are leaves that only must not be touched."""
+        found = []
+        for part, mine in zip(self.parts, arrays, strict=True):
+            addresses = part.addresses(mine, donate)
+            if addresses is None:
+                return None
+            found.append(BoundNumba(part, mine, addresses, donate, {}))
+        aside = np.empty(len(others), np.int64)
+        if others and gather(others, self.others, aside) >= 0:
+            return None
+        if donate:
+            pairs = [(bound.addresses, part) for bound, part in zip(found, self.parts, strict=True)]
+            written = [table[:, part.columns[name]] for table, part in pairs for name in part.writes]
+            read = [table[:, part.columns[name]] for table, part in pairs for name in part.reads]
+            if self.overlaps.find(np.concatenate([*written, *read, aside])) is not None:
+                return None
+        return found
 
 
 class BoundNumba:

@@ -191,7 +191,7 @@ class Optimizer:
         fresh = self.init(params)
         leaves, spec = trees.flatten(params)
         plan = self.stepper.plan(spec, leaves, leaves)
-        states.check_slots(state, plan, leaves, self.chains, self.stepper.number_slots(plan))
+        states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
         declared = [
             (part, slot)
             for chain in self.chains

@@ -73,7 +73,7 @@ class Pinned:
         return float(_numel(x))
 
     def over_axes(self, name: str, x: Any, attr: tuple) -> Any:
-        """A sum, mean, maximum or minimum over axes; sums in float64, rounded once; of nothing 0, nan and infinities."""
+        """A sum, mean, maximum or minimum over axes; sums in float64, rounded once."""
         xp, (axes, keepdims) = self.xp, attr
         if name in ("max", "min"):
             empty = -float("inf") if name == "max" else float("inf")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,18 @@ class Batch:
     def depth(self) -> int:
         return self.program.depth
 
+    @cached_property
+    def scalars(self) -> tuple[str, ...]:
+        """The slots that are one number per leaf, read or only written."""
+        read = [str(node.attr) for node in self.program.nodes if node.op == "state_scalar"]
+        written = [slot for slot in self.program.slots if not self.program.outputs[slot].is_array]
+        return tuple(dict.fromkeys((*read, *written)))
+
+    @cached_property
+    def present(self) -> tuple[int, ...]:
+        """The branches that its leaves belong to."""
+        return tuple(dict.fromkeys(self.branches.tolist()))
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -81,14 +94,24 @@ class Plan:
         """The last level of any program."""
         return max((batch.depth for batch in self.batches), default=0)
 
-    @property
-    def quick(self) -> bool:
-        """Whether the backend can look at the arrays of a step by itself, and no leaf is left out."""
-        if len(self.batches) != 1 or len(self.batches[0].leaves) != len(self.leaves):
-            return False
-        batch = self.batches[0]
-        plain = not batch.complex and not any(node.op == "state_scalar" for node in batch.program.nodes)
-        return plain and hasattr(batch.compiled, "quick")
+    @cached_property
+    def slots(self) -> tuple[str, ...]:
+        """The slots that some leaf has, in the order of the parts."""
+        return self._named(lambda program: program.slots)
+
+    @cached_property
+    def number_slots(self) -> tuple[str, ...]:
+        """The slots that are one number in the state."""
+        return self._named(lambda program: program.numbers)
+
+    def _named(self, of: Callable[[Program], tuple[str, ...]]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n for program in self.programs if program is not None for n in of(program)))
+
+    @cached_property
+    def all_awake(self) -> bool:
+        """Whether every leaf that is not frozen takes part in the step."""
+        awake = sum(program is not None for program in self.programs)
+        return sum(len(batch.leaves) for batch in self.batches) == awake
 
 
 def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:

@@ -6,7 +6,8 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from operator import is_
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -16,24 +17,17 @@ from . import checks
 from . import params as trees
 from . import state as states
 from .backend import Choice
-from .complexes import from_pairs, to_pairs
+from .clock import Clock
+from .complexes import from_pairs
 from .drive import Row, Work, drive
-from .errors import HyperparameterError, names
+from .errors import HyperparameterError
 from .evaluate import Evaluated, library
 from .groups import Branch, assign
+from .look import Quick, Seen, bind, careful
 from .plan import Batch, Leaf, Plan, build, describe, one_batch
 
 KEPT_PLANS = 16
-
-
-class Seen(NamedTuple):
-    """The arrays of one step, as lists over the flattened params."""
-
-    plan: Plan
-    params: list
-    grads: list
-    slots: dict[str, list]
-    bounds: list  # one per batch
+KEPT_QUICK = 4  # one optimizer may step a few models in turn
 
 
 class Stepper:
@@ -43,7 +37,7 @@ class Stepper:
         self.branches = branches
         self.chains = [branch.chain for branch in branches]
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
-        self.last: tuple[str | None, type, Plan] | None = None
+        self.recent: tuple[Quick, ...] = ()
         self.locks: dict[int, threading.Lock] = {}
 
     @property
@@ -51,49 +45,21 @@ class Stepper:
         """One lock for each process: a forked child must not wait for a thread that it has not got."""
         return self.locks.setdefault(os.getpid(), threading.Lock())
 
-    def number_slots(self, plan: Plan) -> tuple[str, ...]:
-        """The slots that are one number in the state."""
-        return tuple(dict.fromkeys(n for program in plan.programs if program is not None for n in program.numbers))
-
-    # -- looking at the arrays ---------------------------------------------------------
     def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen:
         """Check everything and bind the arrays to a plan; nothing is written."""
-        return self._quick(params, grads, state, donate) or self._careful(params, grads, state, donate)
-
-    def _quick(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
-        """The plan of the last step, when its backend sees by itself that all arrays are as they were then."""
-        last = self.last  # read once: another thread may change it
-        if last is None or last[:2] != (backends.chosen(), type(params)) or type(state) is not dict:
-            return None
-        plan = last[2]
-        slots = plan.programs[0].slots  # type: ignore[union-attr]
-        numbers = plan.programs[0].numbers  # type: ignore[union-attr]
-        if (
-            len(state) != 1 + len(slots) + len(numbers)
-            or type(state.get(states.STEP)) is not int
-            or state[states.STEP] < 0
-        ):
-            return None
-        found = [trees.leaves_of(plan.spec, tree) for tree in (params, grads, *(state.get(slot) for slot in slots))]
-        if any(leaves is None for leaves in found) or any(n not in state for n in numbers):
-            return None
-        arrays: dict[str, list] = dict(zip(("p", "grad", *slots), found, strict=True))  # type: ignore[arg-type]
-        bound = plan.batches[0].compiled.quick(arrays, donate)  # type: ignore[attr-defined]
-        if bound is None:
-            return None
-        return Seen(plan, arrays["p"], arrays["grad"], {slot: arrays[slot] for slot in slots}, [bound])
-
-    def _careful(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen:
+        for quick in self.recent:  # one tuple, replaced whole: another thread may be reading it
+            if quick.same_as == (backends.chosen(), type(params)):
+                seen = quick.look(params, grads, state, donate)
+                if seen is not None:
+                    return seen
         leaves, spec = trees.flatten(params)
         given = trees.match(spec, grads, "grads")
         plan = self.plan(spec, leaves, given)
-        numbers = self.number_slots(plan)
-        slots = states.check_slots(state, plan, leaves, self.chains, numbers)
-        if donate:
-            checks.donated(plan, leaves, slots, given)
-        self.last = (backends.chosen(), type(params), plan) if plan.quick else None
-        bounds = [self._bind(batch, leaves, given, slots, donate) for batch in plan.batches]
-        return Seen(plan, leaves, given, slots, bounds)
+        seen = careful(plan, self.chains, leaves, given, state, donate)
+        same_as = (backends.chosen(), type(params))
+        if Quick.can(plan) and not any(q.plan is plan and q.same_as == same_as for q in self.recent):
+            self.recent = (Quick(plan, *same_as), *self.recent[: KEPT_QUICK - 1])
+        return seen
 
     def plan(self, spec: Any, leaves: list, grads: list) -> Plan:
         """The plan for these leaves, made once for each structure, dtypes and shapes."""
@@ -111,20 +77,6 @@ class Stepper:
                     self.plans.popitem(last=False)
             self.plans.move_to_end(key)
         return plan
-
-    def _bind(self, batch: Batch, params: list, grads: list, slots: dict[str, list], donate: bool) -> Any:
-        scalars = {str(n.attr) for n in batch.program.nodes if n.op == "state_scalar"}
-        kept = [
-            name
-            for name in dict.fromkeys((*batch.program.arrays, *batch.program.slots))
-            if name in slots and name not in scalars
-        ]
-        lists = {"p": params, "grad": grads, **{slot: slots[slot] for slot in kept}}
-        arrays = {name: [values[i] for i in batch.leaves] for name, values in lists.items()}
-        if batch.complex:
-            xp = array_api_compat.array_namespace(arrays["p"][0])
-            arrays = {name: [to_pairs(xp, x) for x in values] for name, values in arrays.items()}
-        return batch.compiled.bind(arrays, donate and not batch.complex)
 
     # -- numbers ---------------------------------------------------------
     def numbers_at(self, overrides: Mapping[str, Any]) -> Callable[[int], Callable[[str, float], float]]:
@@ -144,70 +96,14 @@ class Stepper:
         made: dict[int, Callable] = {}
         return lambda branch: made.get(branch) or made.setdefault(branch, of(branch))
 
-    def rows(self, plan: Plan, state: Mapping[str, Any], done: bool = False) -> list[tuple[list[Row], np.ndarray]]:
-        """For each batch the distinct rows, and the row of each leaf: of the next step, or (`done`) of the last one."""
-        ahead = 0 if done else 1
-        counts = states.counts(state, plan)
-        done_of = counts if isinstance(counts, list) else [counts] * len(plan.leaves)
-        named = {n: self._number_of(plan, state[n], n) for n in self.number_slots(plan)}
-        nested = isinstance(counts, list) or any(isinstance(v, list) for by in named.values() for v in by.values())
-        found = []
-        for batch in plan.batches:
-            places: dict[Row, int] = {}
-            row_of = np.empty(len(batch.leaves), np.int64)
-
-            def row(i: int, branch: int, batch: Batch = batch, places: dict[Row, int] = places) -> int:
-                numbers = tuple(self._pick(named[n], branch, i) for n in batch.program.numbers)
-                return places.setdefault(Row(branch, (done_of[i] or 0) + ahead, numbers), len(places))
-
-            if nested:
-                row_of[:] = [row(i, b) for i, b in zip(batch.leaves, batch.branches.tolist(), strict=True)]
-            else:
-                for branch in dict.fromkeys(batch.branches.tolist()):
-                    row_of[batch.branches == branch] = row(0, branch)
-            found.append((list(places), row_of))
-        return found
-
-    def _number_of(self, plan: Plan, value: Any, slot: str) -> dict[int, Any]:
-        """A number slot by branch: a float, or one per leaf once counts differ."""
-        if len(self.branches) == 1:
-            by_branch = {0: value}
-        else:
-            having = [i for i, chain in enumerate(self.chains) if chain is not None and slot in chain.slot_names]
-            wanted = {self.branches[i].pattern for i in having}
-            if not isinstance(value, dict) or set(value) != wanted:
-                raise states.StateError(
-                    f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r}"
-                )
-            by_branch = {i: value[self.branches[i].pattern] for i in having}
-        return {
-            branch: states.number(v, slot) if trees.is_leaf(v) else self._numbers_of(plan, v, slot, branch)
-            for branch, v in by_branch.items()
-        }
-
-    @staticmethod
-    def _numbers_of(plan: Plan, value: Any, slot: str, branch: int) -> list[float | None]:
-        """A number slot leaf by leaf; None where a leaf has none."""
-        found = trees.match(plan.spec, value, f"slot {slot!r} of the state")
-        for i, (leaf, program) in enumerate(zip(plan.leaves, plan.programs, strict=True)):
-            has = leaf.branch == branch and program is not None and slot in program.numbers
-            if has or found[i] is not None:
-                found[i] = states.number(found[i], slot, leaf.path)
-        return found
-
-    @staticmethod
-    def _pick(by_branch: dict[int, Any], branch: int, leaf: int) -> float:
-        value = by_branch[branch]
-        return value[leaf] if isinstance(value, list) else value
-
     def evaluated(self, params: Any, state: Any) -> Any:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
         plan = self.plan(spec, leaves, leaves)
-        slots = states.check_slots(state, plan, leaves, self.chains, self.number_slots(plan))
+        slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
         found = list(leaves)
         number = self.numbers_at({})
-        for batch, (rows, row_of) in zip(plan.batches, self.rows(plan, state, done=True), strict=True):
+        for batch, (rows, row_of) in zip(plan.batches, Clock(self.branches, plan, state).rows(done=True), strict=True):
             for k, i in enumerate(batch.leaves):
                 leaf, row = plan.leaves[i], rows[row_of[k]]
                 chain = self.chains[leaf.branch]
@@ -219,7 +115,7 @@ class Stepper:
                 alone = one_batch(program, choice, single, i)
                 named = dict(zip(batch.program.numbers, row.numbers, strict=True))
                 kept = Row(row.branch, row.t, tuple(named[n] for n in program.numbers))
-                bound = self._bind(alone, leaves, leaves, slots, donate=False)
+                bound = bind(alone, leaves, leaves, slots, donate=False)
                 work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots))
                 found[i] = drive(Plan(spec, plan.leaves, (alone,), plan.programs), [work], number)[0]["p"][0]
                 if leaf.complex:
@@ -234,14 +130,17 @@ class Stepper:
         seen = self.look(params, grads, state, donate)
         plan = seen.plan
         givens = self._givens(plan, overrides)
+        clock = Clock(self.branches, plan, state)
         works = []
-        for batch, bound, (rows, row_of) in zip(plan.batches, seen.bounds, self.rows(plan, state), strict=True):
+        for batch, bound, (rows, row_of) in zip(plan.batches, seen.bounds, clock.rows(), strict=True):
             work = Work(batch, bound, rows, row_of, self._scalars(batch, seen.slots))
             work.give(givens)
             works.append(work)
         number = self.numbers_at(overrides)
         stored = drive(plan, works, number)
-        return self._result(seen, works, stored, params, state, donate)
+        new_params, slots = self._result(seen, works, stored, params, state, donate)
+        after = clock.after(works)
+        return new_params, {key: after[key] if key in after else slots[key] for key in state}
 
     def _givens(self, plan: Plan, overrides: dict[str, Any]) -> dict[str, float]:
         declared = {
@@ -264,8 +163,7 @@ class Stepper:
         return found
 
     def _scalars(self, batch: Batch, slots: dict[str, list]) -> dict[str, np.ndarray]:
-        wanted = [str(n.attr) for n in batch.program.nodes if n.op == "state_scalar"]
-        return {slot: np.array([float(slots[slot][i]) for i in batch.leaves]) for slot in wanted}
+        return {slot: np.array([float(slots[slot][i]) for i in batch.leaves]) for slot in batch.scalars}
 
     def _result(
         self, seen: Seen, works: list[Work], stored: list[dict[str, list]], params: Any, state: Any, donate: bool
@@ -285,14 +183,12 @@ class Stepper:
                     for i, value in zip(work.batch.leaves, values, strict=True):
                         fresh[name][i] = value
             self._store_scalars(work, fresh, seen.slots, donate)
-        new: dict[str, Any] = {states.STEP: self._counted(plan, state)}
-        for slot in seen.slots:
-            same = donate and all(a is b for a, b in zip(fresh[slot], lists[slot], strict=True))
-            new[slot] = state[slot] if same else trees.rebuild(plan.spec, fresh[slot])
-        for slot in self.number_slots(plan):
-            new[slot] = self._new_number(plan, works, state, slot)
-        same = donate and all(a is b for a, b in zip(fresh["p"], seen.params, strict=True))
-        return params if same else trees.rebuild(plan.spec, fresh["p"]), new
+
+        def put_back(name: str, tree: Any) -> Any:
+            same = donate and all(map(is_, fresh[name], lists[name]))
+            return tree if same else trees.rebuild(plan.spec, fresh[name])
+
+        return put_back("p", params), {slot: put_back(slot, state[slot]) for slot in seen.slots}
 
     @staticmethod
     def _left_alone(plan: Plan, values: list, donate: bool) -> list:
@@ -321,52 +217,3 @@ class Stepper:
                     old[...] = new
                     new = old
                 fresh[slot][i] = new
-
-    def _counted(self, plan: Plan, state: Any) -> Any:
-        """The counts after the step: one int while all leaves agree."""
-        counts = states.counts(state, plan)
-        active = {i for batch in plan.batches for i in batch.leaves}
-        awake = [i for i, program in enumerate(plan.programs) if program is not None]
-        if isinstance(counts, int):
-            if len(active) == len(awake):
-                return counts + 1
-            if not active:
-                return counts
-            counts = [None if program is None else counts for program in plan.programs]
-        return trees.rebuild(plan.spec, [None if c is None else c + (i in active) for i, c in enumerate(counts)])
-
-    def _new_number(self, plan: Plan, works: list[Work], state: Any, slot: str) -> Any:
-        """A number slot after the step: one number while all leaves of a branch agree, a nesting once they do not."""
-        old = self._number_of(plan, state[slot], slot)
-        values: dict[int, list] = {branch: [None] * len(plan.leaves) for branch in old}
-        newest: dict[int, tuple[int, float]] = {}
-        total = False
-        for work in works:
-            if slot not in work.batch.program.numbers:
-                continue
-            node = work.batch.program.outputs[slot]
-            total = total or node.kind.rank > 0
-            for place, row in zip(work.batch.leaves, work.row_of.tolist(), strict=True):
-                branch, t, _ = work.rows[row]
-                value = values[branch][place] = work.value(row, node)
-                newest[branch] = max(newest.get(branch, (0, value)), (t, value), key=lambda pair: pair[0])
-        found = {
-            branch: self._joined(plan, branch, slot, values[branch], old[branch], newest.get(branch), total)
-            for branch in old
-        }
-        return found[0] if len(self.branches) == 1 else {self.branches[b].pattern: v for b, v in found.items()}
-
-    @staticmethod
-    def _joined(plan: Plan, branch: int, slot: str, values: list, old: Any, newest: Any, total: bool) -> Any:
-        if newest is None:
-            return old if not isinstance(old, list) else trees.rebuild(plan.spec, old)
-        if total:  # shared by all leaves: as the leaf has it that has stepped most often
-            return newest[1]
-        mine = [i for i, p in enumerate(plan.programs) if plan.leaves[i].branch == branch and p and slot in p.numbers]
-        for i in mine:
-            if values[i] is None:
-                values[i] = old[i] if isinstance(old, list) else old
-        first = values[mine[0]]
-        if not isinstance(old, list) and all(values[i] == first or first != first != values[i] for i in mine):
-            return first
-        return trees.rebuild(plan.spec, values)

@@ -1,0 +1,100 @@
+"""Looking at the arrays of a step: quickly, through the backend, or carefully, leaf by leaf. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from . import checks
+from . import params as trees
+from . import state as states
+from .chain import Chain
+from .complexes import to_pairs
+from .plan import Batch, Plan
+
+
+class Seen(NamedTuple):
+    """The arrays of one step, as lists over the flattened params."""
+
+    plan: Plan
+    params: list
+    grads: list
+    slots: dict[str, list]
+    bounds: list  # one per batch
+
+
+class Quick:
+    """The plan of the last step, whose backend sees by itself whether all arrays are still as they were then."""
+
+    def __init__(self, plan: Plan, asked: str | None, kind: type) -> None:
+        self.plan = plan
+        self.same_as = (asked, kind)  # the backend asked for, and the outermost container
+        self.slots = plan.slots
+        self.keys = {states.STEP, *plan.slots, *plan.number_slots}
+        self.picks = [_picker(batch.leaves, len(plan.leaves)) for batch in plan.batches]
+        self.names = [("p", "grad", *batch.program.slots) for batch in plan.batches]
+        frozen = tuple(i for i, program in enumerate(plan.programs) if program is None)
+        self.pick_frozen = _picker(frozen, len(plan.leaves))
+        others = [(plan.leaves[i].shape, plan.leaves[i].param) for i in frozen]
+        self.sight = plan.batches[0].choice.backend.sight([batch.compiled for batch in plan.batches], others)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def can(plan: Plan) -> bool:
+        """Whether one backend sees all leaves of the plan, and every leaf that is not frozen takes part."""
+        return (
+            plan.all_awake
+            and bool(plan.batches)
+            and len({batch.choice.backend.name for batch in plan.batches}) == 1
+            and hasattr(plan.batches[0].choice.backend, "sight")
+            and not any(batch.complex or batch.scalars for batch in plan.batches)
+        )
+
+    def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
+        """The arrays, bound; None when anything needs a closer look."""
+        if type(state) is not dict or state.keys() != self.keys or type(state[states.STEP]) is not int:
+            return None
+        trees_ = (params, grads, *(state[slot] for slot in self.slots))
+        found = [trees.leaves_of(self.plan.spec, tree) for tree in trees_]
+        if any(leaves is None for leaves in found) or state[states.STEP] < 0:
+            return None
+        lists: dict[str, list] = dict(zip(("p", "grad", *self.slots), found, strict=True))  # type: ignore[arg-type]
+        arrays = [{n: pick(lists[n]) for n in wanted} for pick, wanted in zip(self.picks, self.names, strict=True)]
+        bounds = self.sight.look(arrays, self.pick_frozen(lists["p"]), donate)
+        if bounds is None:
+            return None
+        return Seen(self.plan, lists.pop("p"), lists.pop("grad"), lists, bounds)
+
+
+def _picker(places: Sequence[int], size: int) -> Callable[[list], list]:
+    """Takes the entries at these places out of a list, quickly."""
+    if len(places) == size:
+        return lambda values: values
+    if len(places) < 2:
+        return lambda values: [values[i] for i in places]
+    get = itemgetter(*places)
+    return lambda values: list(get(values))
+
+
+def careful(
+    plan: Plan, chains: Sequence[Chain | None], leaves: list, given: list, state: Any, donate: bool
+) -> Seen:  # fmt: skip
+    """Check the state and, if it is donated, the memory; bind every batch."""
+    slots = states.check_slots(state, plan, leaves, chains, plan.number_slots)
+    if donate:
+        checks.donated(plan, leaves, slots, given)
+    return Seen(plan, leaves, given, slots, [bind(batch, leaves, given, slots, donate) for batch in plan.batches])
+
+
+def bind(batch: Batch, params: list, grads: list, slots: dict[str, list], donate: bool) -> Any:
+    """Hand the arrays of a batch to its backend; complex ones as pairs of reals."""
+    wanted = dict.fromkeys((*batch.program.arrays, *batch.program.slots))
+    kept = [name for name in wanted if name in slots and name not in batch.scalars]
+    lists = {"p": params, "grad": grads, **{slot: slots[slot] for slot in kept}}
+    arrays = {name: [values[i] for i in batch.leaves] for name, values in lists.items()}
+    if batch.complex:
+        xp = array_api_compat.array_namespace(arrays["p"][0])
+        arrays = {name: [to_pairs(xp, x) for x in values] for name, values in arrays.items()}
+    return batch.compiled.bind(arrays, donate and not batch.complex)
