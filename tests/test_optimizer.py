@@ -520,3 +520,18 @@ def test_shared_between_threads_from_the_first_call():
     for thread in threads:
         thread.join()
     assert found == [flat(expected)] * 8
+
+
+def test_an_override_that_changes_nothing_is_refused():
+    params = np.ones(3)
+    opt = ss.adagrad(0.1, initial_accumulator=0.1)
+    with pytest.raises(HyperparameterError, match="'initial_accumulator' cannot be overridden in a step: only init reads"):
+        opt.step(params, params, opt.init(params), initial_accumulator=0.3)
+
+
+def test_restart_resets_what_reads_t_with_the_slot_that_was_named():
+    """Else a second moment would meet a count of 0: its bias correction would be wrong."""
+    params = np.ones(3)
+    opt = ss.chain(ss.adam(), ss.lookahead())
+    params, state = opt.step(params, params, opt.init(params))
+    assert not opt.restart(params, state, reset=["slow"])["v"].any()

@@ -180,7 +180,7 @@ class Optimizer:
             params: where to start again.
             state: the state so far.
             reset: slots; None resets all but those that a page says to keep. With a slot go the others of its part,
-                which hang on it.
+                and the slots of every part that reads `t`, which goes back to 0: they hang on it.
 
         >>> import numpy as np, samestep as ss
         >>> opt, params = ss.sgd(0.5, momentum=0.9), np.array([1.0])
@@ -206,7 +206,7 @@ class Optimizer:
             if not chosen <= set(fresh) - {states.STEP}:
                 has = names(sorted(set(fresh) - {states.STEP}))
                 raise states.StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen))}")
-            parts = {part for part, s in declared if part.qualify(s) in chosen}
+            parts = {part for part, s in declared if part.qualify(s) in chosen or "t" in part.page.reads}
             chosen |= {part.qualify(s) for part, s in declared if part in parts and not part.page.slots[s].keep}
         return {key: fresh[key] if key == states.STEP or key in chosen else states.copied(state[key]) for key in fresh}
 

@@ -108,6 +108,12 @@ class Plan:
         return tuple(dict.fromkeys(n for program in self.programs if program is not None for n in of(program)))
 
     @cached_property
+    def read(self) -> frozenset[str]:
+        """The run-time numbers and given inputs that some program reads."""
+        nodes = [node for program in self.programs if program is not None for node in program.nodes]
+        return frozenset(str(node.attr) for node in nodes if node.op in ("number", "given"))
+
+    @cached_property
     def all_awake(self) -> bool:
         """Whether every leaf that is not frozen takes part in the step."""
         awake = sum(program is not None for program in self.programs)

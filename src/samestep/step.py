@@ -20,7 +20,7 @@ from .backend import Choice
 from .clock import Clock
 from .complexes import from_pairs
 from .drive import Row, Work, drive
-from .errors import HyperparameterError
+from .errors import HyperparameterError, names
 from .evaluate import Evaluated, library
 from .groups import Branch, assign
 from .look import Quick, Seen, bind, careful
@@ -129,6 +129,7 @@ class Stepper:
         """One step."""
         seen = self.look(params, grads, state, donate)
         plan = seen.plan
+        self._must_be_read(plan, overrides)
         givens = self._givens(plan, overrides)
         clock = Clock(self.branches, plan, state)
         works = []
@@ -141,6 +142,16 @@ class Stepper:
         new_params, slots = self._result(seen, works, stored, params, state, donate)
         after = clock.after(works)
         return new_params, {key: after[key] if key in after else slots[key] for key in state}
+
+    @staticmethod
+    def _must_be_read(plan: Plan, overrides: Mapping[str, Any]) -> None:
+        """An override that changes nothing is refused: some numbers are read by `init` alone."""
+        unread = set(overrides) - plan.read if overrides and plan.batches else set()
+        if unread:
+            raise HyperparameterError(
+                f"{names(sorted(unread))} cannot be overridden in a step: only init reads it, "
+                "or nothing does under these options. Build another optimizer with it."
+            )
 
     def _givens(self, plan: Plan, overrides: dict[str, Any]) -> dict[str, float]:
         declared = {
