@@ -20,7 +20,7 @@ from .printer import LANES, REDUCTIONS, KernelPrinter
 TILE = 65536
 BREAK_EVEN = 8 << 20  # bytes moved, below which a second thread costs more than it brings
 FAR = 32 << 20  # bytes moved, above which fresh results had better pass the caches
-SPANS_PER_THREAD = 4  # so that a thread that is late does not keep the others waiting
+SPANS_PER_THREAD = 32  # small spans keep both threads in neighbouring memory, and neither waits long for the other
 assert TILE % LANES == 0
 
 JOIN_SOURCE = """
