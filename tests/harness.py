@@ -81,8 +81,7 @@ def run(name, program, leaves, *, donate=False, t=1, number=None, slots=None, gi
     rows = [Row(*three) for three in zip(groups, each(t), numbers, strict=True)]
     bound = batch.compiled.bind(arrays, donate)
     columns = {n: np.array([float(leaf[n]) for leaf in leaves]) for n in scalars}
-    work = Work(batch, bound, rows, np.arange(size), columns)
-    work.give(givens or {})
+    work = Work(batch, bound, rows, np.arange(size), columns, givens or {})
     plan = Plan(None, tuple(described), (batch,), (program,) * size)
     found = drive(plan, [work], lambda branch: number)[0]
     results = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -95,29 +95,42 @@ class Sight:
 
     def __init__(self, parts: Sequence[CompiledNumba], others: Sequence[tuple[tuple[int, ...], str]]) -> None:
         self.parts = parts
-        self.others = Layout([shape for shape, _ in others], [np.dtype(dtype) for _, dtype in others])
-        written = [part.layouts[name].nbytes for part in parts for name in part.writes]
-        read = [part.layouts[name].nbytes for part in parts for name in part.reads] + [self.others.nbytes]
-        self.overlaps = Overlaps(np.concatenate([*written, *read]), written=sum(map(len, written)))
+        self.writes = [(i, name) for i, part in enumerate(parts) for name in part.writes]
+        self.reads = [(i, name) for i, part in enumerate(parts) for name in part.reads]
+        lists = [parts[i].layouts[name] for i, name in (*self.writes, *self.reads)]
+        edges = np.cumsum([0, *map(len, lists)]).tolist()
+        self.places = [(i, parts[i].columns[name], slice(*edge)) for (i, name), edge in self._zip(edges)]
+        self.first_read = edges[len(self.writes)]
+        aside = Layout([shape for shape, _ in others], [np.dtype(dtype) for _, dtype in others])
+        self.written = _joined(lists[: len(self.writes)])
+        self.read = _joined([*lists[len(self.writes) :], aside])
+        self.overlaps = Overlaps(np.concatenate([self.written.nbytes, self.read.nbytes]), written=len(self.written))
+
+    def _zip(self, edges: list[int]) -> Iterable[tuple[tuple[int, str], tuple[int, int]]]:
+        return zip((*self.writes, *self.reads), pairwise(edges), strict=True)
 
     def look(self, arrays: Sequence[dict[str, list]], others: list, donate: bool) -> list[BoundNumba] | None:
         """The bound parts; None if anything needs a closer look. `others` are leaves that only must not be touched."""
-        found = []
-        for part, mine in zip(self.parts, arrays, strict=True):
-            addresses = part.addresses(mine, donate)
-            if addresses is None:
-                return None
-            found.append(BoundNumba(part, mine, addresses, donate, {}))
-        aside = np.empty(len(others), np.int64)
-        if others and gather(others, self.others, aside) >= 0:
+        starts = np.empty(len(self.written) + len(self.read), np.int64)
+        written = list(chain.from_iterable(arrays[i][name] for i, name in self.writes))
+        read = list(chain.from_iterable([*(arrays[i][name] for i, name in self.reads), others]))
+        if len(written) != len(self.written) or len(read) != len(self.read):
             return None
-        if donate:
-            pairs = [(bound.addresses, part) for bound, part in zip(found, self.parts, strict=True)]
-            written = [table[:, part.columns[name]] for table, part in pairs for name in part.writes]
-            read = [table[:, part.columns[name]] for table, part in pairs for name in part.reads]
-            if self.overlaps.find(np.concatenate([*written, *read, aside])) is not None:
-                return None
-        return found
+        if gather(written, self.written, starts[: self.first_read], donate) >= 0:
+            return None
+        if gather(read, self.read, starts[self.first_read :]) >= 0:
+            return None
+        if donate and self.overlaps.find(starts) is not None:
+            return None
+        tables = [np.empty((part.size, len(part.columns)), np.int64) for part in self.parts]
+        for i, column, place in self.places:
+            tables[i][:, column] = starts[place]
+        return [BoundNumba(*three, donate, {}) for three in zip(self.parts, arrays, tables, strict=True)]
+
+
+def _joined(layouts: Sequence[Layout]) -> Layout:
+    shapes = [shape for layout in layouts for shape in layout.shapes]
+    return Layout(shapes, [dtype for layout in layouts for dtype in layout.dtypes])
 
 
 class BoundNumba:

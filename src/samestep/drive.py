@@ -28,31 +28,28 @@ class Work:
     """One batch in one step."""
 
     def __init__(
-        self, batch: Batch, bound: Bound, rows: Sequence[Row], row_of: np.ndarray, scalars: dict[str, np.ndarray]
+        self,
+        batch: Batch,
+        bound: Bound,
+        rows: Sequence[Row],
+        row_of: np.ndarray,
+        scalars: dict[str, np.ndarray],
+        givens: dict[str, float],
     ) -> None:
         self.batch = batch
         self.bound = bound
         self.rows = rows
         self.row_of = row_of
-        self.hosts: list[dict[int, float]] = [{} for _ in rows]
-        self.leaves: dict[int, np.ndarray] = dict(batch.statics)
-        slots = dict(zip(batch.program.numbers, range(len(batch.program.numbers)), strict=True))
-        for node in batch.program.nodes:
-            if node.op == "state_scalar":
-                self.leaves[node.index] = scalars[str(node.attr)]
-            elif node.op == "t":
-                for row, env in zip(rows, self.hosts, strict=True):
-                    env[node.index] = float(row.t)
-            elif node.op == "state_number":
-                for row, env in zip(rows, self.hosts, strict=True):
-                    env[node.index] = row.numbers[slots[str(node.attr)]]
-
-    def give(self, givens: dict[str, float]) -> None:
-        """Put what the call of `step` gave where the program reads it."""
-        for node in self.batch.program.nodes:
-            if node.op == "given":
-                for env in self.hosts:
-                    env[node.index] = givens[str(node.attr)]
+        clocks, slots, given, per_leaf = batch.sources
+        self.hosts: list[dict[int, float]] = [
+            {
+                **{index: float(row.t) for index in clocks},
+                **{index: row.numbers[place] for index, place in slots},
+                **{index: givens[name] for index, name in given},
+            }
+            for row in rows
+        ]
+        self.leaves: dict[int, np.ndarray] = batch.statics | {index: scalars[name] for index, name in per_leaf}
 
     def tables(self, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The numbers that a stage reads: per row, the row of each leaf, per leaf."""

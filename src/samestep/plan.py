@@ -72,6 +72,17 @@ class Batch:
         return tuple(dict.fromkeys((*read, *written)))
 
     @cached_property
+    def sources(self) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, str]], list[tuple[int, str]]]:
+        """Where the numbers of a step enter: the clock; number slots (by place), given inputs, scalar slots."""
+        nodes, slots = self.program.nodes, self.program.numbers
+        return (
+            [n.index for n in nodes if n.op == "t"],
+            [(n.index, slots.index(str(n.attr))) for n in nodes if n.op == "state_number"],
+            [(n.index, str(n.attr)) for n in nodes if n.op == "given"],
+            [(n.index, str(n.attr)) for n in nodes if n.op == "state_scalar"],
+        )
+
+    @cached_property
     def present(self) -> tuple[int, ...]:
         """The branches that its leaves belong to."""
         return tuple(dict.fromkeys(self.branches.tolist()))

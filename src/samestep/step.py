@@ -36,6 +36,8 @@ class Stepper:
     def __init__(self, branches: Sequence[Branch]) -> None:
         self.branches = branches
         self.chains = [branch.chain for branch in branches]
+        parts = [part for chain in self.chains if chain is not None for part in chain.parts]
+        self.declared = {s: spec for part in parts for s, spec in part.page.slots.items() if spec.shape == "given"}
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
         self.recent: tuple[Quick, ...] = ()
         self.locks: dict[int, threading.Lock] = {}
@@ -116,7 +118,7 @@ class Stepper:
                 named = dict(zip(batch.program.numbers, row.numbers, strict=True))
                 kept = Row(row.branch, row.t, tuple(named[n] for n in program.numbers))
                 bound = bind(alone, leaves, leaves, slots, donate=False)
-                work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots))
+                work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots), {})
                 found[i] = drive(Plan(spec, plan.leaves, (alone,), plan.programs), [work], number)[0]["p"][0]
                 if leaf.complex:
                     found[i] = from_pairs(
@@ -130,13 +132,11 @@ class Stepper:
         seen = self.look(params, grads, state, donate)
         plan = seen.plan
         self._must_be_read(plan, overrides)
-        givens = self._givens(plan, overrides)
+        givens = self._givens(overrides)
         clock = Clock(self.branches, plan, state)
         works = []
         for batch, bound, (rows, row_of) in zip(plan.batches, seen.bounds, clock.rows(), strict=True):
-            work = Work(batch, bound, rows, row_of, self._scalars(batch, seen.slots))
-            work.give(givens)
-            works.append(work)
+            works.append(Work(batch, bound, rows, row_of, self._scalars(batch, seen.slots), givens))
         number = self.numbers_at(overrides)
         stored = drive(plan, works, number)
         new_params, slots = self._result(seen, works, stored, params, state, donate)
@@ -153,17 +153,9 @@ class Stepper:
                 "or nothing does under these options. Build another optimizer with it."
             )
 
-    def _givens(self, plan: Plan, overrides: dict[str, Any]) -> dict[str, float]:
-        declared = {
-            slot: spec
-            for chain in self.chains
-            if chain is not None
-            for part in chain.parts
-            for slot, spec in part.page.slots.items()
-            if spec.shape == "given"
-        }
+    def _givens(self, overrides: dict[str, Any]) -> dict[str, float]:
         found = {}
-        for name, spec in declared.items():
+        for name, spec in self.declared.items():
             value = overrides.get(name, spec.start)
             if value is None:
                 raise HyperparameterError(f"this optimizer needs {name}: write step(params, grads, state, {name}=...)")
@@ -181,7 +173,13 @@ class Stepper:
     ) -> tuple[Any, dict]:  # fmt: skip
         plan = seen.plan
         lists = {"p": seen.params, **seen.slots}
-        fresh = {name: self._left_alone(plan, values, donate) for name, values in lists.items()}
+        fresh: dict[str, list] = {}
+
+        def results(name: str) -> list:
+            if name not in fresh:
+                fresh[name] = self._left_alone(plan, lists[name], donate)
+            return fresh[name]
+
         for work, outputs in zip(works, stored, strict=True):
             for name, values in outputs.items():
                 old = lists[name]
@@ -192,12 +190,13 @@ class Stepper:
                     fresh[name] = values
                 else:
                     for i, value in zip(work.batch.leaves, values, strict=True):
-                        fresh[name][i] = value
-            self._store_scalars(work, fresh, seen.slots, donate)
+                        results(name)[i] = value
+            self._store_scalars(work, results, seen.slots, donate)
 
         def put_back(name: str, tree: Any) -> Any:
-            same = donate and all(map(is_, fresh[name], lists[name]))
-            return tree if same else trees.rebuild(plan.spec, fresh[name])
+            new, old = results(name), lists[name]
+            same = donate and (new is old or all(map(is_, new, old)))
+            return tree if same else trees.rebuild(plan.spec, new)
 
         return put_back("p", params), {slot: put_back(slot, state[slot]) for slot in seen.slots}
 
@@ -213,7 +212,7 @@ class Stepper:
             for v, leaf, program in zip(values, plan.leaves, plan.programs, strict=True)
         ]
 
-    def _store_scalars(self, work: Work, fresh: dict[str, list], slots: dict[str, list], donate: bool) -> None:
+    def _store_scalars(self, work: Work, results: Callable[[str], list], slots: dict[str, list], donate: bool) -> None:
         for slot in work.batch.program.slots:
             node = work.batch.program.outputs[slot]
             if node.is_array:
@@ -227,4 +226,4 @@ class Stepper:
                 if donate and array_api_compat.is_writeable_array(old):
                     old[...] = new
                     new = old
-                fresh[slot][i] = new
+                results(slot)[i] = new
