@@ -104,6 +104,13 @@ FREE = {
     "reshape": lambda x, attr: np.reshape(
         x, tuple(attr)
     ),  # of numbers only: what a page writes with u.shape is a string
+    "expand_dims": lambda x, attr: np.expand_dims(x, attr),
+    "squeeze": lambda x, attr: np.squeeze(x, attr),
+    "flip": lambda x, attr: np.flip(x, attr),
+    "roll": lambda x, attr: np.roll(x, *attr),
+    "concat": lambda x, y, attr: np.concatenate([x, y], attr),
+    "argsort": lambda x, attr: np.argsort(-x if attr[1] else x, axis=attr[0], kind="stable"),
+    "take": lambda x, y, attr: np.take(x, y, attr),
     "eye": lambda x, attr: np.eye(attr[0], dtype=x.dtype),
     "eigh": lambda x, attr: np.linalg.eigh(x),
     "qr": lambda x, attr: np.linalg.qr(x),

@@ -324,3 +324,14 @@ def test_pure_and_donated_are_the_same_bits():
     assert s["step"] == r["step"] and s["mu_product"] == r["mu_product"]
     assert all(map(same, p["encoder"][0].values(), q["encoder"][0].values()))
     assert all(map(same, s["m"]["encoder"][0].values(), r["m"]["encoder"][0].values()))
+
+
+def test_a_nested_chain_over_groups_spans_them_too():
+    """Flattened: the clip inside is not one for each group."""
+    grouped = ss.groups({"a": ss.sgd(1.0)}, default=ss.sgd(1.0))
+    params, grads = {"a": np.zeros(1), "b": np.zeros(1)}, {"a": np.array([-3.0]), "b": np.array([-4.0])}
+    flat = ss.chain(ss.negate(), ss.clip_by_global_norm(1.0), grouped)
+    nested = ss.chain(ss.negate(), ss.chain(ss.clip_by_global_norm(1.0), grouped))
+    for optimizer in (flat, nested):
+        new, _ = optimizer.step(params, grads, optimizer.init(params))
+        assert np.allclose([new["a"][0], new["b"][0]], [-0.6, -0.8])

@@ -216,11 +216,20 @@ def free(name):
     """A program whose p is made with one operation on a 4 by 4 matrix, or on p and the gradient."""
     tracer = Tracer((4, 4))
     p, g = (tracer.source("input", key, Kind(Rank.ARRAY, full=True)) for key in ("p", "grad"))
-    attr = {"permute_dims": (1, 0), "reshape": (2, 8), "eye": (4,)}.get(name, ((-1,), True) if "axis" in name else None)
+    attrs = {"permute_dims": (1, 0), "reshape": (2, 8), "eye": (4,), "roll": (1, 0), "argsort": (1, True)}
+    attrs |= dict.fromkeys(("expand_dims", "squeeze", "flip", "concat", "take"), 0)
+    attr = attrs.get(name, ((-1,), True) if "axis" in name else None)
     arguments = [p, g][: FREE[name].arity]
     if name in ("eigh", "qr", "svd"):
         pair = tracer.apply(name, p + tracer.apply("matrix_transpose", p))
         result = tracer.apply("item", pair, attr=0) * tracer.apply("item", pair, attr=1)
+    elif name == "squeeze":
+        result = tracer.apply(name, tracer.apply("expand_dims", p, attr=0), attr=attr)
+    elif name == "concat":
+        result = tracer.apply("sum_axis", tracer.apply(name, p, g, attr=attr), attr=((0,), True))
+    elif name in ("argsort", "take"):  # SOAP's use: columns in the order of a vector
+        order = tracer.apply("argsort", tracer.apply("sum_axis", p, attr=((0,), False)), attr=(0, True))
+        result = tracer.apply("take", p, order, attr=1)
     elif name == "item":
         result = tracer.apply("item", tracer.apply("svd", p), attr=2)
     else:

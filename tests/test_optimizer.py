@@ -109,12 +109,12 @@ def test_copies_and_pickles(make, used):
 def test_repr_can_be_read_back():
     assert repr(ss.adamw(1e-2, beta1=0.8)) == "adamw(lr=0.01, beta1=0.8)"
     assert repr(OPTIMIZERS["chain"]()) == (
-        "chain(clip_by_global_norm(max_norm=1.0, norm_eps=0.0, nonfinite='nan'), "
+        "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan'), "
         "average(decay=0.5, name='slow'), descend(lr=0.1))"
     )
     assert repr(OPTIMIZERS["groups"]()) == ("groups({'*.bias': {'lr': 0.5}, 'b.*': freeze()}, default=adam(lr=0.01))")
     assert repr(OPTIMIZERS["spanning"]()) == (
-        "chain(clip_by_global_norm(max_norm=1.0, norm_eps=0.0, nonfinite='nan'), "
+        "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan'), "
         "groups({'*.bias': sgd(lr=0.1)}, default=nadam(lr=0.01)))"
     )
 
@@ -525,7 +525,9 @@ def test_shared_between_threads_from_the_first_call():
 def test_an_override_that_changes_nothing_is_refused():
     params = np.ones(3)
     opt = ss.adagrad(0.1, initial_accumulator=0.1)
-    with pytest.raises(HyperparameterError, match="'initial_accumulator' cannot be overridden in a step: only init reads"):
+    with pytest.raises(
+        HyperparameterError, match="'initial_accumulator' cannot be overridden in a step: only init reads"
+    ):
         opt.step(params, params, opt.init(params), initial_accumulator=0.3)
 
 
@@ -535,3 +537,23 @@ def test_restart_resets_what_reads_t_with_the_slot_that_was_named():
     opt = ss.chain(ss.adam(), ss.lookahead())
     params, state = opt.step(params, params, opt.init(params))
     assert not opt.restart(params, state, reset=["slow"])["v"].any()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ss.sgd(cautious="mean"),
+        lambda: ss.sgd(momentum=0.9, form="velocity", cautious="count"),
+        lambda: ss.rmsprop(momentum=0.9, form="velocity", cautious="none"),
+    ],
+)
+def test_cautious_is_refused_where_there_is_no_direction_to_mask(make):
+    with pytest.raises(HyperparameterError, match="cautious masks"):
+        make()
+
+
+def test_lamb_masks_adams_direction_before_decay_and_ratio():
+    parts = (ss.scale_by_adam(eps=1e-6), ss.cautious(), ss.add_decay(0.5), ss.trust_ratio(), ss.descend(1e-3))
+    assert ss.lamb(weight_decay=0.5, cautious="mean") == ss.chain(*parts)
+    with pytest.raises(HyperparameterError, match="cautious must be one of False, 'mean', 'count', 'none'; got 'x'"):
+        ss.lamb(cautious="x")

@@ -791,3 +791,29 @@ def test_a_total_spans_groups_where_a_branch_does_not_need_it():
     still = ss.groups({"0": ss.chain(ignoring(), ss.descend(1.0))}, default=ss.chain(ss.descend(1.0)))
     optimizer, params = ss.chain(normalized(), still), [np.ones((2, 2)), np.ones(3)]
     assert np.all(optimizer.step(params, params, optimizer.init(params))[0][1] == 1 - 1 / 7)
+
+
+def test_totals_are_matched_by_where_the_page_asks_for_them():
+    """A page that sums in another order for other shapes still sums the same things."""
+
+    @ss.gradient(b=0.0)
+    def either(u, p, b):
+        if u.ndim == 2:
+            first, second = ss.sum_over_params(u), ss.sum_over_params(p)
+        else:
+            second, first = ss.sum_over_params(p), ss.sum_over_params(u)
+        return {"u": u, "b": first - 2 * second}
+
+    params, grads = [np.ones((2, 2)), np.ones(3)], [np.full((2, 2), 2.0), np.full(3, 2.0)]
+    optimizer = ss.chain(either(), ss.descend(1.0))
+    with pytest.raises(ss.TraceError, match="has no part in a sum_over_params"):
+        optimizer.step(params, grads, optimizer.init(params))
+
+
+def test_a_sum_of_squares_squares_in_float64():
+    params = np.zeros(2, np.float32)
+    optimizer = ss.chain(ss.clip_by_global_norm(1.0), ss.descend(1.0))
+    grads = np.array([3e20, 4e20], np.float32)
+    assert np.allclose(optimizer.step(params, grads, optimizer.init(params))[0], [-0.6, -0.8])
+    state = ss.dog().init(np.ones(2))
+    assert ss.dog().step(np.ones(2), np.ones(2), state)[1]["G"] == 2.0

@@ -211,10 +211,7 @@ def _write(path: Path, key: str, made: dict) -> None:
             part.unlink()
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.RLock()  # the thread that held the old one does not exist in the child
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # A fork waits until no other thread compiles: Numba and LLVM hold locks of their own then, which nobody would
+    # release in the child.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

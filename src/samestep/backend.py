@@ -55,7 +55,11 @@ class Compiled(Protocol):
 
 
 class Backend(Protocol):
-    """A way to run programs. Registered in the entry-point group `samestep.backends`."""
+    """A way to run programs. Registered in the entry-point group `samestep.backends`.
+
+    One that runs the arrays of several libraries may have `on(array)`: the backend as it is for arrays like this one.
+    One whose library is not as NumPy may have `library`, a `samestep.libraries.Library`.
+    """
 
     name: str
     rank: int  # the automatic choice is the highest rank that accepts the array and does not refuse the program
@@ -189,11 +193,15 @@ class Choice:
     reason: str
 
 
+def _on(backend: Any, array: Any) -> Backend:
+    return backend.on(array) if hasattr(backend, "on") and backend.accepts(array) else backend
+
+
 def choose(array: Any, program: Program, signature: Signature) -> Choice:
     """The backend for leaves like this array: the one asked for, else the highest rank that takes it."""
     asked = _chosen.get()
     if asked is not None:
-        backend = load(asked)
+        backend = _on(load(asked), array)
         reason = "" if backend.accepts(array) else f"it does not run on {type(array).__name__}"
         reason = reason or backend.refuses(program, signature) or ""
         if reason:
@@ -205,6 +213,7 @@ def choose(array: Any, program: Program, signature: Signature) -> Choice:
     for backend in installed():
         if not backend.accepts(array):
             continue
+        backend = _on(backend, array)
         refusal = backend.missing() or backend.refuses(program, signature)
         if refusal is None:
             return Choice(

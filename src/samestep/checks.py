@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import libraries
 from .dtypes import COMPLEX, COMPUTE, name
 from .errors import DonationError, LeafError, where
 from .evaluate import library
@@ -71,12 +72,21 @@ def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> 
 
 def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
     """No two params share memory: a step would move the same weight twice."""
-    hit = _overlapping(paths, arrays)
+    hit = _overlapping(paths, arrays, libraries.of_leaves(arrays).memory)
     if hit is not None:
         raise LeafError(
             f"{where(hit[0])} and {where(hit[1])} share memory: tied weights would be stepped twice. "
             "Keep one of them in the params and tie them again after the step, or copy one."
         )
+
+
+def unrecorded(plan: Plan, params: Sequence[Any], given: Sequence[Any], slots: dict[str, list]) -> None:
+    """No array asks for a step that is recorded, to be differentiated later."""
+    lists = [("param", params), ("gradient", given), *(("slot", values) for values in slots.values())]
+    for role, arrays in lists:
+        hit = plan.library.recorded(arrays, role)
+        if hit is not None:
+            raise LeafError(f"the {role} of {where(plan.leaves[hit[0]].path)} {hit[1]}")
 
 
 def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Sequence[Any]) -> None:
@@ -91,13 +101,14 @@ def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Se
     for title, array in written:
         if isinstance(array, np.generic) or (isinstance(array, np.ndarray) and not array.flags.writeable):
             raise DonationError(f"{title} is read-only and cannot be donated: pass a writable copy, or donate=False")
-        if isinstance(array, np.ndarray) and _folded(array):
+        view = plan.library.memory(array)
+        if view is not None and _folded(view):
             raise DonationError(
-                f"{title} overlaps itself in memory (shape {array.shape}, strides {array.strides}) "
+                f"{title} overlaps itself in memory (shape {view.shape}, strides {view.strides}) "
                 "and cannot be donated: pass a copy, or donate=False"
             )
     titles, arrays = zip(*written, *read, strict=True) if written else ((), ())
-    hit = _overlapping(titles, arrays, written=len(written))
+    hit = _overlapping(titles, arrays, plan.library.memory, written=len(written))
     if hit is not None:
         raise DonationError(
             f"{hit[0]} and {hit[1]} overlap in memory: a donated array must be the only one there. "
@@ -115,11 +126,13 @@ def _folded(array: np.ndarray) -> bool:
     return False
 
 
-def _overlapping(titles: Sequence[str], arrays: Sequence[Any], written: int | None = None) -> tuple[str, str] | None:
+def _overlapping(
+    titles: Sequence[str], arrays: Sequence[Any], memory: Callable[[Any], np.ndarray | None], written: int | None = None
+) -> tuple[str, str] | None:  # fmt: skip
     """The first two arrays that share memory, at least one of them among the first `written`."""
     written = len(arrays) if written is None else written
     seen: dict[int, int] = {}
-    ranges, views = [], [_memory(array) for array in arrays]
+    ranges, views = [], [memory(array) for array in arrays]
     for i, (array, view) in enumerate(zip(arrays, views, strict=True)):
         if view is not None:
             ranges.append((*np.lib.array_utils.byte_bounds(view), i))
@@ -134,18 +147,6 @@ def _overlapping(titles: Sequence[str], arrays: Sequence[Any], written: int | No
                 return titles[min(i, j)], titles[max(i, j)]
         reach.append((start, stop, i))
     return None
-
-
-def _memory(array: Any) -> np.ndarray | None:
-    """The array's memory as NumPy sees it; None where it does not."""
-    if isinstance(array, np.ndarray):
-        return array
-    try:
-        return np.from_dlpack(array)
-    except (
-        Exception
-    ):  # on another device, of a dtype that NumPy lacks, recorded by autograd: then only its identity is known
-        return None
 
 
 def _share(a: Any, b: Any) -> bool:

@@ -30,7 +30,7 @@ def chain(*parts: Part | Optimizer, name: str | None = None) -> Optimizer:
 
     >>> import samestep as ss
     >>> ss.chain(ss.clip_by_global_norm(1.0), ss.sgd(0.1))
-    chain(clip_by_global_norm(max_norm=1.0, norm_eps=0.0, nonfinite='nan'), descend(lr=0.1))
+    chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan'), descend(lr=0.1))
     """
     if not parts:
         raise ChainError("a chain has at least one part: write chain(descend(lr=0.1)), or sgd(0.1)")
@@ -72,7 +72,7 @@ def _spanning(front: list[Part], groups_: Optimizer, name: str | None, refused: 
     for branch in groups_.branches:
         joined = None
         if branch.chain is not None:
-            joined = Chain.of((*_named(front, name), *branch.chain.parts), shared=len(front))
+            joined = Chain.of((*_named(front, name), *branch.chain.parts), shared=len(front) + branch.chain.shared)
         branches.append(Branch(branch.pattern, joined, branch.label))
     label = f"chain({', '.join(map(repr, [*_named(front, name), groups_]))})"
     return Optimizer(tuple(branches), label if front else groups_.label, refused)

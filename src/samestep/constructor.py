@@ -9,15 +9,18 @@ from typing import Any
 
 from .compose import chain
 from .errors import HyperparameterError, names
+from .modifiers.cautious import Masks, masked
+from .modifiers.maximize import negate
 from .optimizer import Optimizer
-from .page import Hyper, Page, Part, _hyper
+from .page import Hyper, Page, _hyper
 
 
 def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimizer]]:
     """Make a constructor out of a function that returns a list of parts (None entries are left out).
 
     The `**hyper` of the function takes the hyperparameters of the pages, with their defaults; `maximize` and, where a
-    direction part is among the pages, `cautious` are added. What a zero leaves out cannot be overridden later.
+    direction part is among the pages, `cautious` are added: its mask goes behind every direction part, unless the
+    function takes `cautious` itself. What a zero leaves out cannot be overridden later.
     """
 
     def decorate(function: Callable[..., list]) -> Callable[..., Optimizer]:
@@ -26,8 +29,10 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
         inherited: dict[str, Hyper] = {}
         for page in pages:
             inherited.update({key: h for key, h in page.hypers.items() if key not in hypers and key != "lr"})
-        extras = ["maximize"] + (["cautious"] if any(page.kind == "direction" for page in pages) else [])
-        signature = _signature(own, inherited, extras)
+        extras = {"maximize": _hyper("maximize", False, bool)}
+        if "cautious" not in own and any(page.kind == "direction" for page in pages):
+            extras["cautious"] = _hyper("cautious", False, Masks)
+        signature = _signature(own, inherited | extras)
 
         @functools.wraps(function)
         def constructor(*args: Any, **kwargs: Any) -> Optimizer:
@@ -43,11 +48,11 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
                     f"{function.__name__}: {error}; it has {names(signature.parameters)}"
                 ) from None
             bound.apply_defaults()
-            values = dict(bound.arguments)
-            maximize, cautious = values.pop("maximize"), values.pop("cautious", False)
-            values = {k: hypers[k].check(v) if k in hypers else v for k, v in values.items()}
-            parts = [part for part in function(**values) if part is not None]
-            joined = chain(*_extended(parts, maximize, cautious))
+            checks = hypers | extras
+            values = {k: checks[k].check(v) if k in checks else v for k, v in bound.arguments.items()}
+            first = negate() if values.pop("maximize") else None
+            mask = masked(values.pop("cautious")) if "cautious" in extras else None
+            joined = chain(*(part for part in (first, *function(**values), mask) if part is not None))
             shown = [f"{k}={v!r}" for k, v in bound.arguments.items() if _differs(signature, k, v)]
             label = f"{function.__name__}({', '.join(shown)})"
             only = joined.branches[0]
@@ -62,11 +67,10 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
     return decorate
 
 
-def _signature(own: Any, inherited: dict[str, Hyper], extras: list[str]) -> inspect.Signature:
+def _signature(own: Any, added: dict[str, Hyper]) -> inspect.Signature:
     keyword = inspect.Parameter.KEYWORD_ONLY
     found = [p.replace(annotation=inspect.Parameter.empty) for p in own.values() if p.kind is not p.VAR_KEYWORD]
-    found += [inspect.Parameter(key, keyword, default=h.default) for key, h in inherited.items()]
-    found += [inspect.Parameter(key, keyword, default=False) for key in extras]
+    found += [inspect.Parameter(key, keyword, default=hyper.default) for key, hyper in added.items()]
     return inspect.Signature(found, return_annotation=Optimizer)
 
 
@@ -79,16 +83,3 @@ def _refusal(key: str, hypers: dict[str, Hyper]) -> str:
 def _differs(signature: inspect.Signature, key: str, value: Any) -> bool:
     default = signature.parameters[key].default
     return key == "lr" or not (value is default or (type(value) is type(default) and value == default))
-
-
-def _extended(parts: list[Part], maximize: Any, cautious: Any) -> list[Part]:
-    from .modifiers import cautious as masks
-    from .modifiers import maximize as negated
-
-    if not isinstance(maximize, bool):
-        raise HyperparameterError(f"maximize is True or False; got {maximize!r}")
-    if cautious is True or cautious is None:
-        raise HyperparameterError(f"cautious is one of False, 'mean', 'count', 'none'; got {cautious!r}")
-    front = [negated.negate()] if maximize else []
-    back = [] if cautious is False else [masks.cautious(scale=cautious)]
-    return [*front, *parts, *back]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from . import libraries
 from .backend import Signature
-from .pinned import Pinned
 from .trace.graph import Program
 from .trace.python import compile_stage
 from .trace.stages import Stages
@@ -21,7 +22,14 @@ VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item")  # results that 
 
 def library(array: Any) -> str:
     """The package whose arrays these are."""
-    return "numpy" if isinstance(array, np.ndarray | np.generic) else type(array).__module__.split(".")[0]
+    return "numpy" if isinstance(array, np.ndarray | np.generic) else _package(type(array))
+
+
+@lru_cache
+def _package(kind: type) -> str:
+    """The package of the class that made it an array: a subclass from elsewhere belongs to the same library."""
+    arrays = [base for base in kind.__mro__ if "dtype" in vars(base)]
+    return (arrays[-1] if arrays else kind).__module__.partition(".")[0]
 
 
 class Evaluated:
@@ -78,9 +86,10 @@ class BoundEvaluated:
         self.compiled = compiled
         self.arrays = arrays
         self.donate = donate
-        self.xp = array_api_compat.array_namespace(arrays["p"][0])
+        library = libraries.of(arrays["p"][0])
+        self.xp = library.namespace(arrays["p"][0])
         self.dtype = getattr(self.xp, compiled.signature.compute)
-        self.pinned = Pinned(self.xp)
+        self.pinned = library.pinned(self.xp)
         self.leaves: list[dict[Any, Any]] = [self._computed(i) for i in range(len(arrays["p"]))]
         self.results: list[dict[str, Any]] | None = None
 

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import array_api_compat
-
-from . import checks
+from . import checks, libraries
 from . import params as trees
 from . import state as states
 from .chain import Chain
@@ -83,6 +81,7 @@ def careful(
 ) -> Seen:  # fmt: skip
     """Check the state and, if it is donated, the memory; bind every batch."""
     slots = states.check_slots(state, plan, leaves, chains, plan.number_slots)
+    checks.unrecorded(plan, leaves, given, slots)
     if donate:
         checks.donated(plan, leaves, slots, given)
     return Seen(plan, leaves, given, slots, [bind(batch, leaves, given, slots, donate) for batch in plan.batches])
@@ -95,6 +94,6 @@ def bind(batch: Batch, params: list, grads: list, slots: dict[str, list], donate
     lists = {"p": params, "grad": grads, **{slot: slots[slot] for slot in kept}}
     arrays = {name: [values[i] for i in batch.leaves] for name, values in lists.items()}
     if batch.complex:
-        xp = array_api_compat.array_namespace(arrays["p"][0])
+        xp = libraries.namespace(arrays["p"][0])
         arrays = {name: [to_pairs(xp, x) for x in values] for name, values in arrays.items()}
     return batch.compiled.bind(arrays, donate and not batch.complex)

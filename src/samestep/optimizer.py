@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
-from . import checks
+from . import checks, libraries
 from . import params as trees
 from . import state as states
 from .chain import Chain
@@ -106,6 +105,10 @@ class Optimizer:
         {'step': 0, 'm': array([0., 0.])}
         """
         spec, described, leaves = self._described(params)
+        with libraries.of_leaves(leaves).quiet():
+            return self._initial(spec, described, leaves)
+
+    def _initial(self, spec: Any, described: list, leaves: list) -> dict[str, Any]:
         checks.untied(trees.paths(spec), leaves)
         for chain in self.chains:
             if chain is not None:
@@ -158,7 +161,8 @@ class Optimizer:
         """
         new, state = self.stepper.run(params, grads, state, False, self._checked(overrides))
         leaves, spec = trees.flatten(params)
-        deltas = [_difference(a, b) for a, b in zip(leaves, trees.flatten(new)[0], strict=True)]
+        with libraries.of_leaves(leaves).quiet():
+            deltas = [_difference(a, b) for a, b in zip(leaves, trees.flatten(new)[0], strict=True)]
         return trees.rebuild(spec, deltas), state
 
     def eval_params(self, params: Any, state: Any) -> Any:
@@ -171,7 +175,8 @@ class Optimizer:
         """
         if not any(chain is not None and chain.evaluated_at for chain in self.chains):
             return params
-        return self.stepper.evaluated(params, state)
+        with libraries.of_leaves(trees.flatten(params)[0]).quiet():
+            return self.stepper.evaluated(params, state)
 
     def restart(self, params: Any, state: Any, reset: Sequence[str] | None = None) -> dict[str, Any]:
         """A state that starts again at these params: the named slots as `init` makes them, and every count back to 0.
@@ -208,7 +213,9 @@ class Optimizer:
                 raise states.StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen))}")
             parts = {part for part, s in declared if part.qualify(s) in chosen or "t" in part.page.reads}
             chosen |= {part.qualify(s) for part, s in declared if part in parts and not part.page.slots[s].keep}
-        return {key: fresh[key] if key == states.STEP or key in chosen else states.copied(state[key]) for key in fresh}
+        with libraries.of_leaves(leaves).quiet():
+            kept = {key: states.copied(state[key]) for key in fresh if key != states.STEP and key not in chosen}
+        return {key: kept.get(key, fresh[key]) for key in fresh}
 
     def hyperparameters(self, step: int = 0) -> dict[str, Any]:
         """Every run-time number as it is at a count of completed steps; with groups, a dict by pattern.
@@ -301,8 +308,8 @@ class Optimizer:
 
 def _difference(old: Any, new: Any) -> Any:
     """What must be added to the old array; 0 where it stays as it is, an infinity too."""
-    xp = array_api_compat.array_namespace(new)
-    old = xp.asarray(old)
+    xp = libraries.namespace(new)
+    old, new = xp.asarray(old), xp.asarray(new)
     with np.errstate(all="ignore"):
         return xp.where(new == old, xp.zeros_like(new), new - old)
 

@@ -36,7 +36,7 @@ class Pinned:
         whole = n // TILE
         if whole:
             tiles = xp.reshape(x[: whole * TILE], (whole, TILE // LANES, LANES))
-            for value in self._tree(xp.sum(tiles, axis=1)):
+            for value in self._tree(self._lanes(tiles)):
                 total += value
         if n > whole * TILE:
             rest = x[whole * TILE :]
@@ -44,8 +44,12 @@ class Pinned:
             padding = rows * LANES - rest.shape[0]
             if padding:
                 rest = xp.concat([rest, xp.zeros(padding, dtype=x.dtype, device=getattr(x, "device", None))])
-            total += self._tree(xp.sum(xp.reshape(rest, (1, rows, LANES)), axis=1))[0]
+            total += self._tree(self._lanes(xp.reshape(rest, (1, rows, LANES))))[0]
         return total
+
+    def _lanes(self, tiles: Any) -> Any:
+        """Each lane added up in order, which is how NumPy sums over a middle axis."""
+        return self.xp.sum(tiles, axis=1)
 
     @staticmethod
     def _tree(lanes: Any) -> list[float]:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from . import backend as backends
+from . import libraries
 from .backend import Choice, Compiled, Signature
 from .chain import Chain, Floors
 from .dtypes import COMPLEX, COMPUTE, name
 from .errors import LeafError, TraceError, where
+from .libraries import Library
 from .trace.graph import Program, Rank
 from .trace.namespace import static_value
 from .trace.python import compile_numbers
@@ -96,6 +98,7 @@ class Plan:
     leaves: tuple[Leaf, ...]
     batches: tuple[Batch, ...]
     programs: tuple[Program | None, ...]  # of every leaf; None: frozen
+    library: Library = libraries.STANDARD
     shapes: dict[tuple[str, int], tuple[int, ...]] = field(
         default_factory=dict
     )  # of slots, as far as they were asked for
@@ -144,7 +147,7 @@ def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arr
         groups.setdefault(key, []).append(i)
         choices[key] = choice
     batches = tuple(_batch(key[0], choices[key], [leaves[i] for i in found], found) for key, found in groups.items())
-    return Plan(spec, tuple(leaves), batches, programs)
+    return Plan(spec, tuple(leaves), batches, programs, libraries.of_leaves(arrays))
 
 
 def _agreed(leaves: Sequence[Leaf], chains: Sequence[Chain | None]) -> tuple[Program | None, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from . import libraries
 from . import params as trees
 from .chain import Chain
 from .complexes import from_pairs, to_pairs
@@ -57,7 +58,7 @@ def start(chain: Chain, spec: Slot, part: Part, xp: Any, p: Any) -> Any:
 
 def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str, Any]:
     """The slots of one leaf."""
-    xp = array_api_compat.array_namespace(array)
+    xp = libraries.namespace(array)
     dtype = getattr(xp, leaf.signature.compute)
     found = {}
     with np.errstate(all="ignore"):
@@ -74,7 +75,11 @@ def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str,
 
 def _shares(value: Any, *others: Any) -> bool:
     """Whether it is another array, or (as far as NumPy knows) a view of one."""
-    return any(value is x or (isinstance(value, np.ndarray) and np.may_share_memory(value, x)) for x in others)
+    if any(value is x for x in others):
+        return True
+    library = libraries.of(value)
+    memories = [library.memory(x) for x in (value, *others)]
+    return any(m is not None and memories[0] is not None and np.may_share_memory(memories[0], m) for m in memories[1:])
 
 
 def slot_shape(chain: Chain, slot: str, leaf: Leaf) -> tuple[int, ...]:
@@ -95,7 +100,7 @@ def copied(value: Any) -> Any:
     """A slot with arrays of its own."""
     leaves, spec = trees.flatten(value)
     return trees.rebuild(
-        spec, [array_api_compat.array_namespace(x).asarray(x, copy=True) if hasattr(x, "dtype") else x for x in leaves]
+        spec, [libraries.namespace(x).asarray(x, copy=True) if hasattr(x, "dtype") else x for x in leaves]
     )
 
 

@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from . import backend as backends
-from . import checks
+from . import checks, libraries
 from . import params as trees
 from . import state as states
 from .backend import Choice
@@ -47,14 +47,17 @@ class Stepper:
         """One lock for each process: a forked child must not wait for a thread that it has not got."""
         return self.locks.setdefault(os.getpid(), threading.Lock())
 
-    def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen:
-        """Check everything and bind the arrays to a plan; nothing is written."""
+    def glance(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
+        """The arrays bound to a plan of before, if they are still as they were then; nothing is written."""
         for quick in self.recent:  # one tuple, replaced whole: another thread may be reading it
             if quick.same_as == (backends.chosen(), type(params)):
                 seen = quick.look(params, grads, state, donate)
                 if seen is not None:
                     return seen
-        leaves, spec = trees.flatten(params)
+        return None
+
+    def look(self, params: Any, leaves: list, spec: Any, grads: Any, state: Any, donate: bool) -> Seen:
+        """Check everything and bind the arrays to a plan; nothing is written."""
         given = trees.match(spec, grads, "grads")
         plan = self.plan(spec, leaves, given)
         seen = careful(plan, self.chains, leaves, given, state, donate)
@@ -70,7 +73,8 @@ class Stepper:
         checks.grads(paths, leaves, grads)
         branch_of = assign(self.branches, paths)
         described = tuple(describe(*four) for four in zip(paths, leaves, grads, branch_of, strict=True))
-        key = (spec, described, backends.chosen(), type(leaves[0]) if leaves else None)
+        kind = libraries.of_leaves(leaves).kind
+        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)))
         with self.lock:
             plan = self.plans.get(key)
             if plan is None:
@@ -121,15 +125,21 @@ class Stepper:
                 work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots), {})
                 found[i] = drive(Plan(spec, plan.leaves, (alone,), plan.programs), [work], number)[0]["p"][0]
                 if leaf.complex:
-                    found[i] = from_pairs(
-                        array_api_compat.array_namespace(found[i]), found[i], leaves[i], in_place=False
-                    )
+                    found[i] = from_pairs(libraries.namespace(found[i]), found[i], leaves[i], in_place=False)
         return trees.rebuild(spec, found)
 
     # -- the step ---------------------------------------------------------
     def run(self, params: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
         """One step."""
-        seen = self.look(params, grads, state, donate)
+        seen = self.glance(params, grads, state, donate)
+        if seen is not None:
+            return self._finish(seen, params, state, donate, overrides)
+        leaves, spec = trees.flatten(params)
+        with libraries.of_leaves(leaves).quiet():
+            seen = self.look(params, leaves, spec, grads, state, donate)
+            return self._finish(seen, params, state, donate, overrides)
+
+    def _finish(self, seen: Seen, params: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
         plan = seen.plan
         self._must_be_read(plan, overrides)
         givens = self._givens(overrides)
@@ -184,7 +194,7 @@ class Stepper:
             for name, values in outputs.items():
                 old = lists[name]
                 if work.batch.complex:
-                    xp = array_api_compat.array_namespace(values[0])
+                    xp = libraries.namespace(values[0])
                     values = [from_pairs(xp, v, old[i], donate) for v, i in zip(values, work.batch.leaves, strict=True)]
                 if len(values) == len(old):
                     fresh[name] = values
@@ -192,6 +202,9 @@ class Stepper:
                     for i, value in zip(work.batch.leaves, values, strict=True):
                         results(name)[i] = value
             self._store_scalars(work, results, seen.slots, donate)
+
+        if not donate:
+            plan.library.keep(results("p"), lists["p"])
 
         def put_back(name: str, tree: Any) -> Any:
             new, old = results(name), lists[name]
@@ -206,9 +219,7 @@ class Stepper:
         if donate or (len(plan.batches) == 1 and len(plan.batches[0].leaves) == len(values)):
             return list(values)
         return [
-            v
-            if v is None or leaf.grad is not None or program is None
-            else array_api_compat.array_namespace(v).asarray(v, copy=True)
+            v if v is None or leaf.grad is not None or program is None else libraries.namespace(v).asarray(v, copy=True)
             for v, leaf, program in zip(values, plan.leaves, plan.programs, strict=True)
         ]
 
@@ -220,7 +231,7 @@ class Stepper:
             values = np.broadcast_to(work.per_leaf(node), len(work.batch.leaves))
             for i, value in zip(work.batch.leaves, values, strict=True):
                 old = slots[slot][i]
-                xp = array_api_compat.array_namespace(old)
+                xp = libraries.namespace(old)
                 with np.errstate(all="ignore"):
                     new = xp.asarray(float(value), dtype=old.dtype, device=array_api_compat.device(old))
                 if donate and array_api_compat.is_writeable_array(old):

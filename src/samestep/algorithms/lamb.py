@@ -7,6 +7,7 @@ You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 min
 """
 
 from ..constructor import named
+from ..modifiers.cautious import Masks, masked
 from ..modifiers.descend import descend
 from ..modifiers.trust_ratio import bounds, trust_ratio
 from ..page import direction, nonnegative
@@ -35,6 +36,7 @@ def lamb(
     eps: nonnegative = 1e-6,
     weight_decay: nonnegative = 0.0,
     phi: tuple | None = None,
+    cautious: Masks = False,
     **hyper,
 ):
     """LAMB: Adam's direction, scaled in each leaf to its norm (You et al., 2019, https://arxiv.org/abs/1904.00962).
@@ -51,7 +53,7 @@ def lamb(
         bias_correction: True; False with phi=(0.0, 10.0) is the paper's third version.
         eps_mode, eps_root, amsgrad: as in `adam`.
         maximize: climb instead of descend.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        cautious: mask Adam's direction, before decay and ratio: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape, each with a ratio of its own; slots `m` and `v` in the compute dtype.
 
@@ -66,4 +68,4 @@ def lamb(
     if phi is not None:
         bounds(phi)
     decayed = add_decay(weight_decay) if weight_decay else None
-    return [scale_by_adam(eps=eps, **hyper), decayed, trust_ratio(phi=phi), descend(lr)]
+    return [scale_by_adam(eps=eps, **hyper), masked(cautious), decayed, trust_ratio(phi=phi), descend(lr)]

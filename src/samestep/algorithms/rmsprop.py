@@ -14,6 +14,8 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError
+from ..modifiers.cautious import Masks, masked
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import direction, full, nonnegative, unit, zeros
@@ -70,6 +72,7 @@ def rmsprop(
     momentum: unit = 0.0,
     form: Literal["classical", "velocity"] = "classical",
     weight_decay: nonnegative = 0.0,
+    cautious: Masks = False,
     **hyper,
 ):
     """RMSprop (Tieleman, Hinton, 2012, https://www.cs.toronto.edu/~hinton/coursera/lecture6/lec6.pdf).
@@ -89,7 +92,7 @@ def rmsprop(
         bias_correction: divide the means by 1 - rho^t, False; advisable from v = 0.
         initial_accumulator: where v starts, 0; read by `init` alone.
         maximize: climb instead of descend.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        cautious: mask the direction: False, "mean", "count" or "none"; not with momentum in the velocity form.
 
     Params are floating arrays of any shape; slots `v`, `mean` (centered) and `m` (momentum) in the compute dtype.
 
@@ -102,9 +105,12 @@ def rmsprop(
     (array([ 0.5, -0.5]), {'step': 1, 'v': array([2.25, 9.  ])})
     """
     inside = form == "velocity"
+    if cautious and inside and momentum:
+        raise HyperparameterError("cautious masks the whole direction, and velocity has none: write form='classical'")
     return [
         decay(weight_decay, mode="coupled") if weight_decay else None,
         scale_by_rmsprop(**hyper),
         heavy_ball(momentum) if momentum and not inside else None,
+        masked(cautious),
         velocity(lr, momentum=momentum) if momentum and inside else descend(lr),
     ]

@@ -16,6 +16,7 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..errors import HyperparameterError
+from ..modifiers.cautious import Masks, masked
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import direction, fraction, nonnegative, unit, update, zeros
@@ -79,6 +80,7 @@ def sgd(
     momentum: unit = 0.0,
     form: Literal["classical", "velocity", "ema"] = "classical",
     weight_decay: nonnegative = 0.0,
+    cautious: Masks = False,
     **hyper,
 ):
     """Gradient descent, with momentum in three forms (Polyak, 1964; Sutskever et al., 2013).
@@ -94,7 +96,7 @@ def sgd(
         nesterov: look one step ahead, in every form: momentum m + (1 - dampening) g for m in the step, False.
         first_step: of the classical form, "grad": m = g whatever dampening is, as in torch; "zero": m starts at 0.
         maximize: climb instead of descend.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        cautious: mask the direction: False, "mean", "count" or "none"; needs momentum, and not the velocity form.
 
     Params are floating arrays of any shape; slot `m`, where momentum is not 0, in the compute dtype.
 
@@ -111,8 +113,10 @@ def sgd(
         raise HyperparameterError("nesterov and dampening need momentum above 0: write sgd(momentum=0.9, ...)")
     if dampening and (nesterov or form != "classical"):
         raise HyperparameterError("dampening needs form='classical' and nesterov=False: leave it at 0")
+    if cautious and (inside or not momentum):
+        raise HyperparameterError("cautious masks the momentum: give momentum > 0 and form 'classical' or 'ema'")
     shrink = decay(weight_decay, mode="coupled") if weight_decay else None
     ball = heavy_ball(momentum=momentum, form="classical" if inside else form, **hyper)
     if inside and momentum:
         return [shrink, velocity(lr, momentum=momentum, nesterov=nesterov)]
-    return [shrink, ball if momentum else None, descend(lr)]
+    return [shrink, ball if momentum else None, masked(cautious), descend(lr)]

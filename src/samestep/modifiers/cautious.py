@@ -12,7 +12,9 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..page import direction, positive
+from ..page import Part, direction, positive
+
+Masks = Literal[False, "mean", "count", "none"]  # the argument `cautious` of the named constructors
 
 
 @direction()
@@ -39,3 +41,8 @@ def cautious(u, g, *, scale: Literal["mean", "count", "none"] = "mean", floor: p
     else:
         factor = 1.0
     return {"u": xp.where(agree, u * factor, 0.0)}
+
+
+def masked(scale: Masks) -> Part | None:
+    """The part that a constructor's argument `cautious` asks for."""
+    return cautious(scale=scale) if scale else None

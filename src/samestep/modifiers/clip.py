@@ -3,7 +3,7 @@
 Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks", 2013, https://arxiv.org/abs/1211.5063.
 
     n = sqrt(sum over all leaves of sum(u^2))
-    u <- u max_norm / (n + norm_eps)   where n > max_norm
+    u <- u max_norm / (n + clip_eps)   where n > max_norm
 """
 
 from typing import Literal
@@ -16,13 +16,13 @@ from ..trace.namespace import sum_over_params
 
 @gradient()
 def clip_by_global_norm(
-    u, *, max_norm: positive, norm_eps: nonnegative = 0.0, nonfinite: Literal["nan", "zero", "torch"] = "nan"
+    u, *, max_norm: positive, clip_eps: nonnegative = 0.0, nonfinite: Literal["nan", "zero", "torch"] = "nan"
 ):
     """Scale the gradients down together when their joint norm is above `max_norm`.
 
     Args:
         max_norm: the largest norm that passes.
-        norm_eps: added to the norm that is divided by; torch has 1e-6 there. (`eps` is the optimizer's behind it.)
+        clip_eps: added to the norm that is divided by, 0; torch has 1e-6 there. (`eps` is the optimizer's behind it.)
         nonfinite: what an infinite or nan norm does: "nan" makes every entry nan, so that it is seen; "zero" drops
             the whole update; "torch" scales finite entries to 0 and infinite ones to nan.
 
@@ -34,8 +34,8 @@ def clip_by_global_norm(
     array([-0.6, -0.8])
     """
     xp = array_namespace(u)
-    norm = xp.sqrt(sum_over_params(xp.linalg.vector_norm(u) ** 2))
-    factor = xp.where(norm <= max_norm, 1.0, max_norm / (norm + norm_eps))
+    norm = xp.sqrt(sum_over_params(u * u))
+    factor = xp.where(norm <= max_norm, 1.0, max_norm / (norm + clip_eps))
     if nonfinite == "nan":
         factor = factor + (norm - norm)
     if nonfinite == "zero":

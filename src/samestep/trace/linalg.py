@@ -17,9 +17,12 @@ class Linalg:
         known = sorted(n for n in vars(Linalg) if not n.startswith("_"))
         raise TraceError(f"xp.linalg.{name} is not known to the tracer. Known: {', '.join(known)}")
 
-    def vector_norm(self, x: Any) -> Any:
-        """The Euclidean norm of the whole leaf, squared and summed in float64."""
-        return self._tracer.apply("sqrt", self._tracer.namespace._reduce("sum_squares", x, None, False))
+    def vector_norm(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """The Euclidean norm of the whole leaf, squared and summed in float64, or over axes."""
+        xp = self._tracer.namespace
+        if axis is None:
+            return xp.sqrt(xp._reduce("sum_squares", x, None, False))
+        return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=keepdims))
 
     def matmul(self, a: Any, b: Any) -> Any:
         """The matrix product."""

@@ -6,6 +6,7 @@ A page runs on symbols, once; what comes out is a graph. What the tracer does no
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from . import floats
 from .graph import Graph, Kind, Node, Rank
 from .linalg import Linalg
 from .ops import ELEMENTWISE, wanted_truths
+from .shapes import Shape, Shapes
 
 STATIC = ("const", "ndim", "dim", "size")  # known from the shape of a leaf alone
 
@@ -63,12 +65,18 @@ class Tracer:
             )
         return Symbol(self, self.graph.apply(op, *nodes, attr=attr))
 
-    def total(self, value: Any) -> Symbol:
-        """The sum over all leaves of one number per leaf."""
+    def reduce(self, name: str, x: Symbol) -> Symbol:
+        """A reduction over the leaf; a sum of squares squares in float64, where float32 would overflow."""
+        if name == "sum" and x.node.op == "multiply" and x.node.args[0] is x.node.args[1]:
+            return self.apply("sum_squares", Symbol(self, x.node.args[0]))
+        return self.apply(name, x)
+
+    def total(self, value: Any, site: tuple) -> Symbol:
+        """The sum over all leaves of one number per leaf; `site` is where the page asks, the same for every leaf."""
         value = self.symbol(value)
         if value.node.is_array:
-            value = self.apply("sum", value)
-        key = (self.scope, sum(scope == self.scope for scope, _ in self.totals.values()))
+            value = self.reduce("sum", value)
+        key = (self.scope, site, sum(known[:2] == (self.scope, site) for known in self.totals.values()))
         node = self.graph.total(value.node, self.scope, self.floors.get(key, 0))
         self.totals.setdefault(node, key)
         return Symbol(self, node)
@@ -243,7 +251,7 @@ for _name, _op in {"neg": "negative", "abs": "abs", "invert": "logical_not"}.ite
     setattr(Symbol, f"__{_name}__", _unary(_op))
 
 
-class Namespace:
+class Namespace(Shapes):
     """The functions of the standard that a page may call."""
 
     __array_api_version__ = "2024.12"
@@ -334,41 +342,9 @@ class Namespace:
         if not x.node.is_array:
             raise TraceError(f"xp.{name} reduces an array; {x!r} is a number already")
         if axis is None:
-            return self._tracer.apply(name, x)
+            return self._tracer.reduce(name, x)
         axes = tuple(operator.index(a) for a in axis) if isinstance(axis, Sequence) else (operator.index(axis),)
         return self._tracer.apply(f"{name}_axis", x, attr=(axes, bool(keepdims)))
-
-    def matmul(self, a: Any, b: Any) -> Symbol:
-        """The matrix product."""
-        return self._tracer.apply("matmul", a, b)
-
-    def matrix_transpose(self, x: Any) -> Symbol:
-        """The last two axes exchanged."""
-        return self._tracer.apply("matrix_transpose", x)
-
-    def permute_dims(self, x: Any, axes: Sequence[Any]) -> Symbol:
-        """The axes in another order."""
-        return self._tracer.apply("permute_dims", x, attr=tuple(operator.index(a) for a in axes))
-
-    def reshape(self, x: Any, shape: Sequence[Any]) -> Symbol:
-        """Another shape; dimensions of the leaf stay symbols, so that one program serves every leaf."""
-        return self._tracer.apply("reshape", x, attr=Shape(shape))
-
-
-class Shape(tuple):
-    """A shape in a page: integers, and dimensions of the leaf, spelled `shape[i]`."""
-
-    def __new__(cls, shape: Sequence[Any]) -> Shape:
-        return super().__new__(cls, (Shape._entry(s) for s in shape))
-
-    @staticmethod
-    def _entry(entry: Any) -> int | str:
-        if isinstance(entry, Symbol) and entry.node.op == "dim":
-            return f"shape[{entry.node.attr}]"
-        return operator.index(entry)
-
-    def __repr__(self) -> str:
-        return "(" + "".join(f"{entry}, " for entry in self) + ")"
 
 
 def eye_like(x: Any, dim: Any) -> Any:
@@ -392,4 +368,5 @@ def sum_over_params(x: Any) -> Any:
     """
     if not isinstance(x, Symbol):
         raise TraceError(f"sum_over_params belongs in a page, on what the page is called with; got {type(x).__name__}")
-    return x.tracer.total(x)
+    caller = sys._getframe(1)
+    return x.tracer.total(x, (caller.f_code.co_filename, caller.f_code.co_qualname, caller.f_lasti))

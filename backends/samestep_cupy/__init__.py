@@ -1,0 +1,75 @@
+"""The CuPy backend: fused CUDA kernels for CuPy arrays; CuPy is imported with the first question about a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from samestep.backend import Signature
+from samestep.evaluate import library
+from samestep.trace.graph import Program
+
+if TYPE_CHECKING:
+    from .compiled import CompiledCuda
+
+
+def refusal(program: Program, signature: Signature) -> str | None:
+    """Why no CUDA kernel is printed for it, or None."""
+    from .printer import STORAGE, unspelled
+
+    if program.free:
+        return "it reduces over axes or multiplies matrices, which the array library does itself"
+    for dtype in (signature.param, signature.grad):
+        if dtype not in STORAGE:
+            return f"kernels do not read {dtype}"
+    lacking = unspelled(program)
+    return f"no kernel spelling of {', '.join(sorted(lacking))}" if lacking else None
+
+
+class Cupy:
+    """Runs every elementwise or fully reducing program on CuPy arrays.
+
+    A step with sums waits for them once a stage: numbers of a step, totals among them, are computed by the host.
+    """
+
+    name = "cupy"
+    rank = 100
+
+    def __repr__(self) -> str:
+        return "<backend cupy>"
+
+    def missing(self) -> str | None:
+        """Why it cannot run here."""
+        if find_spec("cupy") is None:
+            return "cupy is not installed: pip install samestep[cupy13], or samestep[cupy12] for CUDA 12"
+        try:
+            cuda = import_module("cupy").cuda
+        except ImportError as error:
+            return f"cupy cannot be imported: {error}"
+        if cuda.runtime.is_hip:
+            return "this CuPy is for ROCm, and the kernels are CUDA"
+        return None if cuda.is_available() else "needs a GPU: CUDA finds none"
+
+    def arrays(self) -> Any:
+        """CuPy."""
+        return import_module("cupy")
+
+    def accepts(self, array: Any) -> bool:
+        """CuPy arrays."""
+        return library(array) == "cupy"
+
+    def refuses(self, program: Program, signature: Signature) -> str | None:
+        """Other shapes than the leaf's, dtypes and operations that have no spelling."""
+        return refusal(program, signature)
+
+    def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> CompiledCuda:
+        """Print the kernels; they are compiled with the first step, for the GPU that has the arrays."""
+        from .compiled import CompiledCuda
+        from .device import Gpu
+
+        return CompiledCuda(program, signature, shapes, Gpu())
+
+
+backend = Cupy()

@@ -1,0 +1,78 @@
+"""What the array standard does not say of a library, and a step has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from .backend import installed
+from .pinned import Pinned
+
+
+class Library:
+    """The answers for NumPy, and for any library that records nothing.
+
+    A backend whose library needs others has an object of a subclass as its attribute `library`.
+    """
+
+    def namespace(self, array: Any) -> Any:
+        """The standard over such arrays; what it makes of one records nothing."""
+        return array_api_compat.array_namespace(array)
+
+    def pinned(self, xp: Any) -> Pinned:
+        """The reductions whose order is pinned, over this namespace."""
+        return Pinned(xp)
+
+    def quiet(self) -> AbstractContextManager:
+        """The context of everything that a verb does: operators record nothing in it either."""
+        return nullcontext()
+
+    def recorded(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
+        """The first array that asks for a step that is recorded, and what makes it so.
+
+        `role` is "param", "gradient" or "slot".
+        """
+        return None
+
+    def kind(self, array: Any) -> Hashable:
+        """What of an array, beside shape and dtype, decides which backend runs it."""
+        return type(array)
+
+    def memory(self, array: Any) -> np.ndarray | None:
+        """Its memory as NumPy sees it, the dtype one of the same size; None where it does not."""
+        if isinstance(array, np.ndarray):
+            return array
+        try:
+            return np.from_dlpack(array)
+        except Exception:  # on another device, or of a dtype that NumPy lacks: then only its identity is known
+            return None
+
+    def keep(self, new: Sequence[Any], old: Sequence[Any]) -> None:
+        """Give new params what the old ones had beside their values; some may be the old ones themselves."""
+
+
+STANDARD = Library()
+
+
+def of(array: Any) -> Library:
+    """The library of an array."""
+    if isinstance(array, np.ndarray | np.generic):
+        return STANDARD
+    for backend in installed():
+        if hasattr(type(backend), "library") and backend.accepts(array):
+            return backend.library  # type: ignore[attr-defined]
+    return STANDARD
+
+
+def of_leaves(leaves: Sequence[Any]) -> Library:
+    """The library of the first array among leaves."""
+    return next((of(leaf) for leaf in leaves if hasattr(leaf, "dtype")), STANDARD)
+
+
+def namespace(array: Any) -> Any:
+    """The standard over the library of an array."""
+    return of(array).namespace(array)
