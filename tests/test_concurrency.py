@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import contextvars
 import multiprocessing
-import os
 import sys
 import threading
 import time
@@ -249,8 +248,3 @@ def test_use_backend_holds_for_an_optimizer_that_has_stepped():
         with ss.use_backend("strict"), pytest.raises(BackendError, match="does not run on ndarray"):
             opt.step(params, params, state)
     assert bits(list(opt.step(params, params, state))) == expected
-
-
-@forking
-def test_pid_is_that_of_the_child():
-    assert forked(os.getpid) != os.getpid()

@@ -106,9 +106,9 @@ def test_a_leaf_that_the_page_refuses_is_named():
         ({**tree(), "layers": []}, TreeError, r"grads lacks leaf 'layers\.0\.bias'"),
         ({**tree(), "layers": tuple(tree()["layers"])}, TreeError, "same nesting as the params, containers too"),
         (list(tree().values()), TreeError, "grads lacks leaf 'head'"),
-        (None, TreeError, "grads lacks leaf 'head'"),
+        (None, TreeError, "grads is None: grads must be a nesting like the params"),
         ("grads", TreeError, "grads lacks leaf 'head'"),
-        (replaced("head", [np.ones(4)]), TreeError, "grads lacks leaf 'head'"),
+        (replaced("head", [np.ones(4)]), TreeError, "grads has a container at leaf 'head', where the params have an"),
         (replaced("head", 1.0), LeafError, r"'head' of the grads is float 1\.0: grads are arrays, or None"),
         (replaced("head", "x"), LeafError, "leaf 'head' of the grads is str 'x'"),
         (replaced("head", np.ones(3)), LeafError, r"leaf 'head': .*shape of its param, \(4,\); got \(3,\): reshape it"),
@@ -230,11 +230,11 @@ FAILURES = {
     "last gradient is integer": (nadam(0.1), {"c": np.ones(4, int)}, {}, LeafError),
     "the library fails in the last leaf": (
         ss.groups({"c": ss.freeze()}, default=ss.chain(fails_on_the_way(), ss.momentum(0.5), ss.descend(0.1))),
-        {"b": np.full((2, 2), np.nan)}, {}, np.linalg.LinAlgError,
+        {"b": np.full((2, 2), 1e100)}, {}, np.linalg.LinAlgError,
     ),
     "the library fails in another group": (
         ss.groups({"b": ss.chain(fails_on_the_way(), ss.momentum(0.5), ss.descend(0.1))}, default=nadam(0.1)),
-        {"b": np.full((2, 2), np.nan)}, {}, np.linalg.LinAlgError,
+        {"b": np.full((2, 2), 1e100)}, {}, np.linalg.LinAlgError,
     ),
 }  # fmt: skip
 
@@ -250,11 +250,11 @@ def test_a_failing_step_changes_nothing(case, donate, backend, monkeypatch):
     state = {**opt.init(params)}
     before = bits([params, grads, state])
     numbers = {k: v for k, v in state.items() if not isinstance(v, dict)}
-    if error is np.linalg.LinAlgError:  # whether LAPACK complains of nan depends on its build; this one does
+    if error is np.linalg.LinAlgError:  # what LAPACK complains of depends on its build; this one does of large numbers
         eigh = np.linalg.eigh
 
         def picky(x):
-            if not np.all(np.isfinite(x)):
+            if np.abs(x).max() > 1e50:
                 raise np.linalg.LinAlgError("did not converge")
             return eigh(x)
 

@@ -2,9 +2,11 @@
 
 import ast
 import inspect
+import pydoc
 import re
 import subprocess
 import sys
+import tomllib
 import types
 import typing
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import samestep
+from samestep.page import Page
+from samestep_conformance.golden.oracles import ORACLES
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "samestep"
@@ -71,6 +75,92 @@ def test_public_class_has_documented_methods(name):
         and not inspect.getdoc(getattr(value, key))
     ]
     assert not bare, f"samestep.{name}: no docstring on {bare}"
+
+
+# What help() says: of every public function, page and verb its arguments and an example; of an optimizer, everything
+
+
+def public_callables() -> dict[str, typing.Any]:
+    """By its name: the functions and pages of `__all__`, and the methods of its classes but errors."""
+    found = {}
+    for name in samestep.__all__:
+        value = getattr(samestep, name)
+        if inspect.isclass(value) and not issubclass(value, Exception):
+            members = {f"{name}.{key}": each for key, each in vars(value).items() if not key.startswith("_")}
+            found |= {key: each for key, each in members.items() if inspect.isfunction(each)}
+        elif inspect.isfunction(value) or isinstance(value, Page):
+            found[name] = value
+    return {name: value for name, value in found.items() if value.__module__.startswith("samestep.")}
+
+
+CALLABLES = public_callables()
+OPTIMIZERS = {name: value for name, value in CALLABLES.items() if hasattr(value, "pages")}
+PUBLIC_PAGES = {name: value for name, value in CALLABLES.items() if isinstance(value, Page)}
+
+
+def parameters(value) -> dict[str, typing.Any]:
+    """The arguments of a call, with their defaults."""
+    if isinstance(value, Page):
+        return {name: hyper.default for name, hyper in value.hypers.items()}
+    return {p.name: p.default for p in inspect.signature(value).parameters.values() if p.name != "self"}
+
+
+def arguments(doc: str) -> dict[str, str]:
+    """The entries under "Args:", by name; one line may be about several."""
+    _, _, after = doc.partition("\nArgs:\n")
+    block = re.split(r"\n(?! {4})", after)[0]
+    found = {}
+    for entry in re.split(r"\n {4}(?! )", "\n" + block)[1:]:
+        names, colon, text = entry.partition(":")
+        assert colon, f"an entry of Args is 'name: text': {entry!r}"
+        found.update(dict.fromkeys((name.strip(" *") for name in names.split(",")), text))
+    return found
+
+
+def tells(text: str, default: object) -> bool:
+    """Whether a default is written there."""
+    if isinstance(default, tuple):
+        return all(tells(text, x) for x in default)
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        return default in [float(x) for x in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+    return (f'"{default}"' if isinstance(default, str) else f"{default}") in text
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_help_has_arguments_and_an_example(name):
+    doc = inspect.getdoc(CALLABLES[name])
+    summary, *rest = doc.splitlines()
+    assert summary.endswith(".") and (not rest or not rest[0]), f"{name}: one line, then a blank one"
+    assert set(arguments(doc)) == set(parameters(CALLABLES[name])), f"{name}: Args must name each argument"
+    assert "\n>>> " in doc, f"{name} has no example"
+    if name.startswith("Optimizer."):
+        assert re.search(r"\nRaises:\n    \w+(, \w+)*: ", doc), f"{name}: what does it raise?"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_help_of_an_optimizer_says_everything(name):
+    doc = inspect.getdoc(OPTIMIZERS[name])
+    before = doc.partition("\nArgs:\n")[0]
+    assert re.search(r"^    \S.*( <- | = )", before, re.MULTILINE), f"{name} has no line with an equation"
+    assert re.search(r"\([A-Z][^()]*, (19|20)\d\d, https://\S+\)\.", before), f"{name}: (author, year, link)"
+    told = arguments(doc)
+    for argument, default in parameters(OPTIMIZERS[name]).items():
+        if default is not inspect.Parameter.empty:
+            assert tells(told[argument], default), f"{name}: the default of {argument}, {default!r}, is not told"
+    assert re.search(r"\bParams are floating arrays.*slots? .*dtype", doc, re.DOTALL), f"{name}: what is in its state?"
+    unnamed = {slot for page in OPTIMIZERS[name].pages for slot in page.slots if f"`{slot}`" not in doc}
+    assert not unnamed, f"{name}: no word about the slots {unnamed}"
+    assert "\nRaises:\n    HyperparameterError: " in doc, f"{name}: what does it raise?"
+
+
+@pytest.mark.parametrize("name", PUBLIC_PAGES)
+def test_help_of_a_part_leads_to_its_equations(name):
+    """On the page itself, or one help() away, where the source is too."""
+    module = PUBLIC_PAGES[name].__module__
+    assert f'help("{module}")' in inspect.getdoc(PUBLIC_PAGES[name]), f"{name}: say where the equations are"
+    doc = inspect.getdoc(pydoc.locate(module))
+    assert " <- " in doc or " = " in doc
+    assert re.search(r"\b(19|20)\d\d,\s.*https://|no paper", doc, re.DOTALL)
 
 
 # The files
@@ -142,6 +232,18 @@ def test_importing_samestep_imports_no_framework():
     code = f"import sys, samestep; print(*sorted({FRAMEWORKS!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split() == []
+
+
+# The golden cases whose package CI does not install
+
+
+def test_the_cases_that_rest_on_a_file_alone_are_named():
+    text = (ROOT / "conformance/samestep_conformance/golden/README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z]+_\w+)`", text.partition("alone\n")[2].partition("```")[0])
+    needs_timm = {name for name, oracle in ORACLES.items() if oracle.library == "timm"}
+    assert named == sorted(needs_timm)
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert not any(line.startswith("timm") for line in installed["test"]), "it is installed now: take the list out"
 
 
 # The list of allowed skips: a run with a skip that is not on it must fail, and say which

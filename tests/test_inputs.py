@@ -536,3 +536,18 @@ def test_strict_donation_refuses_overlap():
     opt, p = ss.sgd(0.1), array_api_strict.asarray(values(1))
     with pytest.raises(DonationError, match=r"param of the leaf .* and gradient of the leaf .* overlap"):
         opt.step(p, p, {"step": 0}, donate=True)
+
+
+def test_buffers_are_those_of_one_step_however_many_plans():
+    """Other patterns of None gradients are other plans; only the last one that stepped keeps its buffers."""
+    params = {k: np.ones(100_000, np.float32) for k in "abcd"}
+    opt = ss.adamw()
+    state = opt.init(params)
+    for sleeping in "abcd":
+        params, state = opt.step(params, {**params, sleeping: None}, state)
+    with_buffers = [
+        plan
+        for plan in opt.stepper.plans.values()
+        if any(recycler.held_bytes for batch in plan.batches for recycler in batch.compiled.recyclers.values())
+    ]
+    assert len(opt.stepper.plans) == 4 and len(with_buffers) == 1

@@ -186,6 +186,106 @@ def test_eval_params():
         opt.eval_params(params, {"step": 0})
 
 
+def clocked():
+    """The eval page shows the clock and a schedule, `seen` what a step saw last."""
+
+    def shows(p, t, seen, *, rate):
+        return {"p": p * 0 + t + 100 * rate + 10000 * (seen - t)}
+
+    @ss.update(eval=shows, seen=ss.zeros)
+    def shown(p, t, seen, *, rate=0.0):
+        return {"seen": 0 * seen + t}
+
+    return shown(rate=lambda count: count)
+
+
+@pytest.mark.parametrize(
+    ("front", "calls", "done"),
+    [
+        ([], 3, 3),
+        ([accumulate(2)], 4, 2),
+        ([accumulate(2)], 5, 2),
+        ([accumulate(3)], 2, 0),
+        ([ss.skip_nonfinite()], 4, 3),  # one of them is not finite
+        ([ss.skip_nonfinite(), accumulate(2)], 6, 2),
+        ([lookahead(k=3, reset="state")], 5, 2),
+        ([lookahead(k=3, reset="state")], 6, 3),
+        ([lookahead(k=3, reset="state")], 0, 0),
+        ([accumulate(2), lookahead(k=3, reset="state")], 12, 3),
+        ([accumulate(2), lookahead(k=3, reset="state")], 9, 1),
+    ],
+)
+def test_eval_pages_see_the_inner_clock(front, calls, done):
+    opt = ss.chain(*front, ss.sgd(0.0), clocked())
+    params = {"a": np.zeros(1), "b": np.zeros(2, np.float32)}
+    state = opt.init(params)
+    for k in range(calls):
+        grads = {"a": np.array([np.nan if k == 1 and "bad" in state else 1.0]), "b": np.ones(2)}
+        params, state = opt.step(params, grads, state)
+    found = opt.eval_params(params, state)
+    assert found["a"] == found["b"][1] == done + 100 * max(done - 1, 0) and found["b"].dtype == np.float32
+
+
+def test_eval_pages_read_what_is_there_without_a_step():
+    @ss.update(eval=lambda first: {"p": first}, first=ss.copy)
+    def remembers(p, first):
+        return {}
+
+    params = np.array([1.0, 2.0])
+    opt = ss.chain(ss.sgd(0.5), remembers())
+    new, state = opt.step(params, np.ones(2), opt.init(params))
+    assert flat(opt.eval_params(new, state)) == flat(params)
+
+    def refused(page, what, **slots):
+        opt = ss.chain(ss.sgd(0.5), ss.update(eval=page, **slots)(lambda p: {})())
+        with pytest.raises(ss.errors.TraceError, match=f"the eval page of .* needs {what}, which only a step has"):
+            opt.eval_params(params, opt.init(params))
+
+    refused(lambda p: {"p": p * ss.sum_over_params(p)}, "sum_over_params")
+    refused(lambda p, g: {"p": p + g}, "the gradient")
+    refused(lambda p, loss: {"p": p * loss}, "'loss'", loss=ss.given)
+
+
+def test_eval_pages_are_compiled_once_and_kernels_never(monkeypatch):
+    params = {"a": np.ones(3), "b": [np.ones(2), np.ones((2, 2), np.float32)], "c": np.ones(2, np.complex64)}
+    opt = ss.groups({"b.0": ss.sgd(0.1)}, default=ss.chain(nadam(0.5), lookahead(k=2)))
+    new, state = opt.step(params, params, opt.init(params))
+    twin = ss.groups({"b.0": ss.sgd(0.1)}, default=ss.chain(nadam(0.5), lookahead(k=2)))
+    first = flat(twin.eval_params(new, state))
+    monkeypatch.setattr("samestep_numba.compiled.CompiledNumba.__init__", None)
+    monkeypatch.setattr("samestep.trace.python.load", None)
+    monkeypatch.setattr("samestep.evaluate.compile_stage", None)
+    assert flat(twin.eval_params(new, state)) == first
+    assert flat(twin.eval_params(new, state)["b"][0]) == flat(new["b"][0])
+    assert flat(twin.eval_params(new, state)["c"]) == flat(params["c"])
+    assert twin.restart(new, state)["step"] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_reset_does_not_round_the_slow_weights(dtype):
+    rng, runs = np.random.default_rng(0), []
+    grads = rng.normal(size=(9, 3)).astype(np.float32)
+    for reset in ("none", "state"):
+        opt = ss.chain(ss.sgd(0.1), lookahead(k=2, alpha=0.3, reset=reset))
+        params = np.array([1.0, 2.0, 3.0], dtype)
+        state = opt.init(params)
+        for g in grads:
+            params, state = opt.step(params, g, state)
+        runs.append(flat([params, state]))
+    assert runs[0] == runs[1]
+
+
+def test_a_reset_leaves_what_a_page_keeps():
+    opt = ss.chain(ss.dog(), lookahead(k=2, reset="state"))
+    params = np.array([1.0, 2.0])
+    state, furthest = opt.init(params), 0.0
+    for k in range(7):
+        params, state = opt.step(params, np.ones(2), state)
+        assert flat(state["p0"]) == flat(np.array([1.0, 2.0])) and state["r"] >= furthest
+        assert state["G"] == 2.0 * (k % 2 + 1) or abs(state["G"] - 2.0 * (k % 2 + 1)) < 1e-12
+        furthest = state["r"]
+
+
 def test_restart_starts_again_where_it_is():
     params, grads = problem()
     opt = ss.chain(nadam(1e-2), lookahead(k=2))
@@ -241,6 +341,30 @@ def test_hyperparameters():
     assert grouped["*.bias"]["lr"] == 0.5 and grouped["default"]["lr"] == 1e-2
     with pytest.raises(HyperparameterError, match="lr must be at least 0"):
         ss.sgd(lambda count: 1.0 - count).hyperparameters(2)
+
+
+@pytest.mark.parametrize("wrong", ["a", -1, 1.0, None, True, np.int64(-2)])
+def test_hyperparameters_at_what_is_no_count(wrong):
+    with pytest.raises(HyperparameterError, match="step counts completed steps: an int, at least 0; got"):
+        ss.sgd(lambda count: 0.1 * count).hyperparameters(wrong)
+    assert ss.sgd(lambda count: 0.5 * count).hyperparameters(np.array(2)) == {"lr": 1.0}
+
+
+@pytest.mark.parametrize("wrong", ["no", 1, None])
+def test_donate_is_true_or_false(wrong):
+    params = np.ones(2)
+    with pytest.raises(ss.errors.DonationError, match="donate is True or False; got"):
+        ss.sgd(0.1).step(params, params, {"step": 0}, donate=wrong)
+
+
+def test_bytes_per_parameter():
+    def of(opt, dtype):
+        return ss.explain(opt, np.zeros((3, 4), dtype)).lines[0].bytes
+
+    assert of(ss.adam(), np.float32) == 28 and of(ss.adam(), np.float64) == of(ss.adam(), np.complex64) == 56
+    assert of(ss.adam(), np.float16) == 2 + 2 + 8 + 2 + 8
+    assert of(ss.chain(ss.clip_by_global_norm(1.0), ss.sgd(0.1)), np.float32) == 4 + 12  # the norm reads the gradient
+    assert of(adafactor(), np.float32) <= 5 * 4  # rows and columns are next to nothing
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])

@@ -8,12 +8,13 @@ import array_api_strict
 import numpy as np
 import optree
 import pytest
+from array_api_compat import array_namespace
 
 import samestep as ss
 from samestep.algorithms.adafactor import adafactor
 from samestep.algorithms.ftrl import ftrl
 from samestep.algorithms.nadam import nadam
-from samestep.errors import StateError, TreeError
+from samestep.errors import LeafError, StateError, TreeError
 
 
 def on(backend):
@@ -75,6 +76,14 @@ def test_layout_of_rows_and_columns():
     state = adafactor().init({"w": np.ones((2, 3, 4), np.float32), "b": np.ones(4, np.float32)})
     assert state["rows"]["w"].shape == (2, 3, 1) and state["cols"]["w"].shape == (2, 1, 4)
     assert state["rows"]["b"] is None and state["v"]["w"] is None and state["v"]["b"].shape == (4,)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3)])
+def test_an_empty_matrix_has_no_means_of_nothing(shape):
+    opt, params = adafactor(), {"w": np.ones(shape), "x": np.ones((2, 3))}
+    new, state = opt.step(params, params, opt.init(params))
+    assert state["v"]["w"].shape == shape and state["rows"]["w"] is None and np.all(np.isfinite(new["x"]))
+    assert not any(np.isnan(x).any() for x in optree.tree_leaves(state))
 
 
 def test_slots_that_no_step_needs_are_left_out():
@@ -195,6 +204,70 @@ def test_a_leaf_that_wakes_late_starts_then(name, backend, donate):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("inner", [ss.adam(0.1), nadam(0.1), ss.sgd(lambda count: 1.0 / (1 + count))])
+def test_skipped_steps_count_for_no_leaf_and_sleep_for_one(backend, inner):
+    """`o`: a gradient, `x`: one that is not finite, `-`: none."""
+    opt, one = ss.chain(ss.skip_nonfinite(), inner), inner
+    pattern = {"a": "oxooxo", "b": "oo--oo", "c": "-o-oo-"}
+    with on(backend):
+        params = {key: np.ones(2) for key in pattern}
+        state = opt.init(params)
+        for k in range(6):
+            what = {"o": np.full(2, 1.0 + k), "x": np.full(2, np.nan), "-": None}
+            params, state = opt.step(params, {key: what[row[k]] for key, row in pattern.items()}, state)
+        assert (state["bad"], state["nonfinite"]) == (0.0, 2.0)
+        for key, row in pattern.items():
+            p, s = np.ones(2), one.init(np.ones(2))
+            for k in range(6):
+                if row[k] == "o" and pattern["a"][k] != "x":
+                    p, s = one.step(p, np.full(2, 1.0 + k), s)
+            assert bits(params[key]) == bits(p) and state["good"][key] == s["step"], key
+
+
+def test_restart_takes_along_the_slots_that_a_clock_is_made_of():
+    opt = ss.chain(ss.skip_nonfinite(), ss.adam(0.1))
+    params, state = train(opt, tree(), opt.init(tree()), 3)
+    found = opt.restart(params, state, reset=["m"])
+    assert found["good"] == found["step"] == 0 and bits(found["v"]) == bits(opt.init(params)["v"])
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "clipped"])
+def test_sleeping_leaves_take_the_quick_look(name, monkeypatch):
+    """The second step of a pattern of sleepers, and steps of nested counts, look at no leaf by itself."""
+    opt, careful = OPTIMIZERS[name], ss.step.careful
+    looks = []
+    monkeypatch.setattr(ss.step, "careful", lambda *args: looks.append(1) or careful(*args))
+    some = {"a": None, "b": tree()["b"]}
+    for donate in (False, True):
+        params, state = train(opt, tree(), opt.init(tree()), 2, donate)
+        params, state = opt.step(params, some, state, donate=donate)
+        params, state = opt.step(params, tree(), state, donate=donate)
+        looks.clear()
+        for grads in (some, some, tree(), tree(), some):
+            params, state = opt.step(params, grads, state, donate=donate)
+        assert state["step"] == {"a": 5, "b": [9, 9]} and not looks
+        broken = {**state, "m": {"a": state["m"]["a"][:1], "b": state["m"]["b"]}}
+        with pytest.raises(StateError, match="slot 'm' of leaf 'a' must have shape"):
+            opt.step(params, some, broken, donate=donate)
+        tied = {**state, "m": {**state["m"], "a": params["b"][0].repeat(3)[:12].reshape(3, 4)}}
+        opt.step(params, some, tied)
+        looks.clear()
+    view = params["b"][1].view()
+    overlapping = {**state, "v": {"a": state["v"]["a"], "b": [state["v"]["b"][0], view]}}
+    with pytest.raises(ss.errors.DonationError, match="overlap in memory"):
+        opt.step(params, some, overlapping, donate=True)
+
+
+def test_numbers_of_leaves_that_have_none_are_refused():
+    opt = ss.groups({"a": ss.freeze()}, default=nadam(0.1))
+    params = tree()
+    state = opt.init(params)
+    nested = {**state, "mu_product": {"default": {"a": 1.0, "b": [1.0, 1.0]}}}
+    with pytest.raises(StateError, match="'mu_product' of the state at leaf 'a' must be None"):
+        opt.step(params, params, nested)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("donate", [False, True])
 def test_none_leaves_a_leaf_as_it_is(backend, donate):
     opt, params = OPTIMIZERS["amsgrad"], tree()
@@ -275,7 +348,7 @@ def bad_states():
         "lacks": ({**good, "m": {"b": m["b"]}}, "slot 'm' of the state lacks leaf 'a'"),
         "more": ({**good, "m": {**m, "c": m["a"]}}, "slot 'm' of the state has leaf 'c', which the params lack"),
         "container": ({**good, "m": {"a": m["a"], "b": tuple(m["b"])}}, "same nesting as the params, containers too"),
-        "deeper": ({**good, "m": {"a": [m["a"]], "b": m["b"]}}, "slot 'm' of the state lacks leaf 'a'"),
+        "deeper": ({**good, "m": {"a": [m["a"]], "b": m["b"]}}, "slot 'm' of the state has a container at leaf 'a'"),
         "none slot": ({**good, "m": {"a": m["a"], "b": [None, m["b"][1]]}}, slot + r" be an array of numpy.*NoneType"),
         "float slot": ({**good, "m": {"a": m["a"], "b": [0.0, m["b"][1]]}}, slot + r" be an array of numpy.*float"),
         "shape": (
@@ -349,3 +422,47 @@ def test_refused_after_a_step_with_one_dtype(backend):
                 opt.step(params, params, {**state, "step": bad})
         with pytest.raises(StateError, match="lacks 'm' and has 'n' too many"):
             opt.step(params, params, {"step": 1, "n": state["m"], "v": state["v"]})
+
+
+@ss.direction(size=ss.scalar(0.0), m=ss.zeros)
+def by_running_norm(u, size, m):
+    xp = array_namespace(u)
+    size = size + xp.sum(u * u)
+    return {"u": u / xp.sqrt(size), "size": size, "m": m + u}
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "float16", "float32"])
+@pytest.mark.parametrize("donate", [False, True])
+def test_a_scalar_slot_is_real(dtype, donate):
+    opt = ss.chain(by_running_norm(), ss.descend(1.0))
+    params = np.zeros(3, dtype)
+    state = opt.init(params)
+    assert opt.state_bytes(params) == state["size"].nbytes + state["m"].nbytes
+    for _ in range(2):
+        params, state = opt.step(params, np.array([3, 0, 4]).astype(dtype), state, donate=donate)
+    assert state["size"].dtype == ("f8" if dtype == "complex128" else "f4") and state["size"] == 50
+    assert state["m"].dtype == (dtype if "c" in dtype else "f4") and np.isclose(
+        params[2], -0.8 - 4 / 50**0.5, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("part", ["param", "gradient", "slot"])
+def test_masked_arrays_are_refused(part):
+    opt, plain = ss.sgd(0.1, momentum=0.9), np.ones(2)
+    masked = np.ma.array([1.0, 2.0], mask=[0, 1])
+    given = {"param": (masked, plain, {"step": 0, "m": plain}), "gradient": (plain, masked, {"step": 0, "m": plain}),
+             "slot": (plain, plain, {"step": 0, "m": masked})}  # fmt: skip
+    for _ in range(2):
+        with pytest.raises(LeafError, match=r"masked array, whose mask a step would drop: pass array\.filled"):
+            opt.step(*given[part])
+        opt.step(plain, plain, {"step": 0, "m": np.zeros(2)})
+
+
+def test_a_slot_of_a_frozen_leaf_is_none_however_often():
+    opt = ss.groups({"b": ss.freeze()}, default=ss.adam())
+    params = {"a": np.ones(2), "b": np.ones(2)}
+    state = opt.init(params)
+    for _ in range(3):
+        with pytest.raises(StateError, match="slot 'm' of leaf 'b' must be None"):
+            opt.step(params, params, {**state, "m": {"a": np.zeros(2), "b": np.zeros(2)}})
+        opt.step(params, params, state)

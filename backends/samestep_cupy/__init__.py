@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from samestep.backend import Signature
-from samestep.evaluate import library
+from samestep.evaluate import library as package
+from samestep.libraries import Library
 from samestep.trace.graph import Program
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def refusal(program: Program, signature: Signature) -> str | None:
     return f"no kernel spelling of {', '.join(sorted(lacking))}" if lacking else None
 
 
+class OnGpus(Library):
+    """CuPy's arrays: NumPy cannot see them, and is not asked for each."""
+
+    def memory(self, array: Any) -> None:
+        """None: of two arrays only their identity is known."""
+
+
 class Cupy:
     """Runs every elementwise or fully reducing program on CuPy arrays.
 
@@ -36,6 +44,7 @@ class Cupy:
 
     name = "cupy"
     rank = 100
+    library = OnGpus()
 
     def __repr__(self) -> str:
         return "<backend cupy>"
@@ -50,7 +59,7 @@ class Cupy:
             return f"cupy cannot be imported: {error}"
         if cuda.runtime.is_hip:
             return "this CuPy is for ROCm, and the kernels are CUDA"
-        return None if cuda.is_available() else "needs a GPU: CUDA finds none"
+        return None if cuda.is_available() else "CUDA finds no GPU"
 
     def arrays(self) -> Any:
         """CuPy."""
@@ -58,7 +67,7 @@ class Cupy:
 
     def accepts(self, array: Any) -> bool:
         """CuPy arrays."""
-        return library(array) == "cupy"
+        return package(array) == "cupy"
 
     def refuses(self, program: Program, signature: Signature) -> str | None:
         """Other shapes than the leaf's, dtypes and operations that have no spelling."""

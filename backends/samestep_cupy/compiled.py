@@ -137,7 +137,11 @@ class BoundCuda:
 
     def _results(self, name: str) -> list:
         """Where an output goes."""
-        values = self.plain[name] if self.donate else [self.device.fresh(leaf) for leaf in self.arrays[name]]
+        if self.donate:
+            columns = self.compiled.columns
+            self.addresses[:, columns[f"new {name}"]] = self.addresses[:, columns[name]]
+            return self.plain[name]
+        values = [self.device.fresh(leaf) for leaf in self.arrays[name]]
         self._point(f"new {name}", values)
         return values
 

@@ -24,9 +24,9 @@ class Gpu:
     """
 
     def home(self, leaves: Sequence[Any]) -> int:
-        """The GPU of these arrays."""
-        found = {leaf.data.device_id for leaf in leaves}
-        if len(found) != 1:
+        """The GPU of these arrays; the current one where none has an element."""
+        found = {leaf.data.device_id for leaf in leaves if leaf.size} or {cupy.cuda.Device().id}
+        if len(found) > 1:
             raise BackendError(f"the arrays lie on the GPUs {sorted(found)}: a kernel runs on one; move them to it")
         return found.pop()
 

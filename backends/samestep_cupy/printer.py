@@ -236,6 +236,7 @@ class KernelPrinter(Printer):
             start, _, join = REDUCTIONS[node.op]
             lines += [f"    if (j == {j}) {{", f"        double l = {start};", "#pragma unroll 4"]
             lines.append("        for (Word r = chunks[k]; r < chunks[k + 1]; ++r) {")
-            lines += [f"            const double y = host[{width} * r + {j}];", f"            l = {join.format('l', 'y')};"]
+            lines.append(f"            const double y = host[{width} * r + {j}];")
+            lines.append(f"            l = {join.format('l', 'y')};")
             lines += ["        }", f"        sums[{width} * k + {j}] = l;", "    }"]
         return self._kernel(f"join{stage.level}", [*lines, "}"])

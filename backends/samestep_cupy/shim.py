@@ -27,7 +27,7 @@ from .compiled import CompiledCuda
 
 SHIM = files(__package__).joinpath("shim.h").read_text(encoding="utf-8")
 # As NVRTC is told: no contraction. Tables hold addresses of arrays of any type, so types tell nothing of aliases.
-OPTIONS = ("-std=c++17", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-fPIC", "-shared", "-w")
+OPTIONS = ("-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-std=c++17", "-fPIC", "-shared")
 
 
 class Shim:

@@ -1,26 +1,30 @@
-"""A program on a list of NumPy leaves: address tables, chunks, threads, and the buffers that results go to."""
+"""A program on a list of leaves in memory: address tables, chunks, threads, and the buffers that results go to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from samestep.backend import Signature
+from samestep.errors import BackendError
 from samestep.trace.graph import Program
 from samestep.trace.stages import Stage, Stages
 
 from . import cache, threads
 from .buffers import Recycler
-from .headers import Layout, Overlaps, gather
+from .headers import Overlaps
+from .memory import Expected, Memory
 from .printer import LANES, REDUCTIONS, KernelPrinter
 
 TILE = 65536
 BREAK_EVEN = 8 << 20  # bytes moved, below which a second thread costs more than it brings
 FAR = 32 << 20  # bytes moved, above which fresh results had better pass the caches
 SPANS_PER_THREAD = 32  # small spans keep both threads in neighbouring memory, and neither waits long for the other
+BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
 assert TILE % LANES == 0
 
 JOIN_SOURCE = """
@@ -41,7 +45,10 @@ KINDS = {"+": 0, "max": 1, "min": 2}
 class CompiledNumba:
     """Kernels and tables for leaves of one signature and these shapes."""
 
-    def __init__(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> None:
+    def __init__(
+        self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]], memory: Memory
+    ) -> None:
+        self.memory = memory
         self.stages: tuple[Stage, ...] = Stages(program).fused
         self.writes = tuple(name for name, _ in self.stages[-1].stores)
         self.names = tuple(dict.fromkeys(("p", "grad", *program.arrays, *self.writes)))
@@ -50,24 +57,34 @@ class CompiledNumba:
         self.columns |= {f"new {name}": len(self.names) + i for i, name in enumerate(self.writes)}
         printer = KernelPrinter(program, signature, self.columns)
         self.kernels = cache.load("kernel", *printer.source())
-        dtypes = {name: np.dtype(printer.dtype(name)) for name in self.names}
-        self.layouts = {name: Layout(shapes, [dtype] * len(shapes)) for name, dtype in dtypes.items()}
-        self.recyclers = {name: Recycler(shapes, [dtypes[name]] * len(shapes)) for name in self.writes}
+        self.dtypes = {name: printer.dtype(name) for name in self.names}
+        self.expected = {
+            name: [Expected(name, shape, dtype) for shape in shapes] for name, dtype in self.dtypes.items()
+        }
+        self.layouts = {name: memory.layout(expected) for name, expected in self.expected.items()}
+        stored = {name: np.uint16 if self.dtypes[name] == "bfloat16" else self.dtypes[name] for name in self.writes}
+        self.recyclers = {name: Recycler(shapes, [dtype] * len(shapes)) for name, dtype in stored.items()}
         self.size = len(shapes)
-        self.chunks = _chunks(self.layouts["p"].sizes)
+        self.chunks = _chunks(np.array([prod(shape) for shape in shapes], np.int64))
         self.elements = np.concatenate([[0], np.cumsum(self.chunks[:, 2])])
-        self.moved = int(sum(self.layouts[name].nbytes.sum() for name in (*self.names, *self.writes)))
+        self.moved = int(sum(_nbytes(self.expected[name]).sum() for name in (*self.names, *self.writes)))
+
+    def release(self) -> None:
+        """Let go of the buffers that results would go to."""
+        for recycler in self.recyclers.values():
+            recycler.clear()
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundNumba:
         """Bind arrays that the core has checked; what is not plain is copied, and copied back if donated."""
         plain: dict[str, list] = {}
-        copied: dict[tuple[str, int], np.ndarray] = {}
+        copied: dict[tuple[str, int], Any] = {}
         for name in self.names:
-            leaves = [_plain(leaf, self.layouts[name].dtypes[i]) for i, leaf in enumerate(arrays[name])]
+            leaves = [self.memory.plain(leaf, self.dtypes[name]) for leaf in arrays[name]]
             plain[name] = leaves
             copied |= {(name, i): leaf for i, leaf in enumerate(arrays[name]) if leaves[i] is not leaf}
         addresses = self.addresses(plain, donate)
-        assert addresses is not None, "the core checked these arrays"
+        if addresses is None:
+            raise BackendError("an array of this step has no memory of its own: was its storage freed or resized?")
         return BoundNumba(self, plain, addresses, donate, copied)
 
     def addresses(self, arrays: dict[str, list], donate: bool) -> np.ndarray | None:
@@ -75,7 +92,7 @@ class CompiledNumba:
         table = np.empty((self.size, len(self.columns)), np.int64)
         for name in self.names:
             writeable = donate and name in self.writes
-            if gather(arrays[name], self.layouts[name], table[:, self.columns[name]], writeable) >= 0:
+            if self.layouts[name].gather(arrays[name], table[:, self.columns[name]], writeable) >= 0:
                 return None
         return table
 
@@ -97,28 +114,29 @@ class Sight:
         self.parts = parts
         self.writes = [(i, name) for i, part in enumerate(parts) for name in part.writes]
         self.reads = [(i, name) for i, part in enumerate(parts) for name in part.reads]
-        lists = [parts[i].layouts[name] for i, name in (*self.writes, *self.reads)]
+        lists = [parts[i].expected[name] for i, name in (*self.writes, *self.reads)]
         edges = np.cumsum([0, *map(len, lists)]).tolist()
         self.places = [(i, parts[i].columns[name], slice(*edge)) for (i, name), edge in self._zip(edges)]
         self.first_read = edges[len(self.writes)]
-        aside = Layout([shape for shape, _ in others], [np.dtype(dtype) for _, dtype in others])
-        self.written = _joined(lists[: len(self.writes)])
-        self.read = _joined([*lists[len(self.writes) :], aside])
-        self.overlaps = Overlaps(np.concatenate([self.written.nbytes, self.read.nbytes]), written=len(self.written))
+        aside = [Expected("p", shape, dtype) for shape, dtype in others]
+        written, read = list(chain(*lists[: len(self.writes)])), [*chain(*lists[len(self.writes) :]), *aside]
+        self.sizes = len(written), len(read)
+        self.written, self.read = parts[0].memory.layout(written), parts[0].memory.layout(read)
+        self.overlaps = Overlaps(_nbytes([*written, *read]), written=len(written))
 
     def _zip(self, edges: list[int]) -> Iterable[tuple[tuple[int, str], tuple[int, int]]]:
         return zip((*self.writes, *self.reads), pairwise(edges), strict=True)
 
     def look(self, arrays: Sequence[dict[str, list]], others: list, donate: bool) -> list[BoundNumba] | None:
         """The bound parts; None if anything needs a closer look. `others` are leaves that only must not be touched."""
-        starts = np.empty(len(self.written) + len(self.read), np.int64)
+        starts = np.empty(sum(self.sizes), np.int64)
         written = list(chain.from_iterable(arrays[i][name] for i, name in self.writes))
         read = list(chain.from_iterable([*(arrays[i][name] for i, name in self.reads), others]))
-        if len(written) != len(self.written) or len(read) != len(self.read):
+        if (len(written), len(read)) != self.sizes:
             return None
-        if gather(written, self.written, starts[: self.first_read], donate) >= 0:
+        if self.written.gather(written, starts[: self.first_read], donate) >= 0:
             return None
-        if gather(read, self.read, starts[self.first_read :]) >= 0:
+        if self.read.gather(read, starts[self.first_read :]) >= 0:
             return None
         if donate and self.overlaps.find(starts) is not None:
             return None
@@ -128,9 +146,8 @@ class Sight:
         return [BoundNumba(*three, donate, {}) for three in zip(self.parts, arrays, tables, strict=True)]
 
 
-def _joined(layouts: Sequence[Layout]) -> Layout:
-    shapes = [shape for layout in layouts for shape in layout.shapes]
-    return Layout(shapes, [dtype for layout in layouts for dtype in layout.dtypes])
+def _nbytes(expected: Sequence[Expected]) -> np.ndarray:
+    return np.array([prod(e.shape) * BYTES[e.dtype] for e in expected], np.int64)
 
 
 class BoundNumba:
@@ -142,7 +159,7 @@ class BoundNumba:
         arrays: dict[str, list],
         addresses: np.ndarray,
         donate: bool,
-        copied: dict[tuple[str, int], np.ndarray],
+        copied: dict[tuple[str, int], Any],
     ) -> None:
         self.compiled = compiled
         self.arrays = arrays
@@ -170,9 +187,10 @@ class BoundNumba:
                 column[:] = self.addresses[:, compiled.columns[name]]
                 results[name] = self.arrays[name]
             else:
-                results[name] = compiled.recyclers[name].take(column)
+                results[name] = compiled.memory.wrap(compiled.recyclers[name].take(column), compiled.dtypes[name])
         self._run(compiled.stages[level], hosts, rows, leaves, np.empty((0, 0)))
         if self.donate:
+            compiled.memory.written([results[name] for name in compiled.writes])
             for (name, i), leaf in self.copied.items():
                 if name in compiled.writes:
                     leaf[...] = results[name][i]
@@ -192,20 +210,6 @@ class BoundNumba:
             work(*spans[0])
         elif spans:
             threads.run(work, spans)
-
-
-def _plain(leaf: Any, dtype: np.dtype) -> np.ndarray:
-    """The leaf itself when kernels can run on it, else a copy that they can."""
-    flags = leaf.flags
-    if (
-        type(leaf) is np.ndarray
-        and flags.c_contiguous
-        and flags.aligned
-        and leaf.dtype == dtype
-        and leaf.dtype.isnative
-    ):
-        return leaf
-    return np.array(leaf, dtype=dtype, order="C", copy=True, subok=False)
 
 
 def _chunks(sizes: np.ndarray) -> np.ndarray:

@@ -48,6 +48,10 @@ class Layout:
     def __len__(self) -> int:
         return len(self.shapes)
 
+    def gather(self, leaves: list, out: np.ndarray, writeable: bool = False) -> int:
+        """As the function of this name."""
+        return gather(leaves, self, out, writeable)
+
 
 def _canonical(dtype: np.dtype) -> np.dtype:
     """The dtype object that NumPy itself gives to new arrays; unpickling, for one, makes others that are equal."""

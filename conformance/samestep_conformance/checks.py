@@ -14,6 +14,7 @@ import numpy as np
 import optree
 
 import samestep as ss
+from samestep import libraries
 
 Gradients = Callable[[int], dict[str, np.ndarray]]
 
@@ -34,21 +35,30 @@ FACTORED = {"matrix": (12, 9), "wide": (4, 6), "bias": (7,)}
 
 
 def params(dtype: str, shapes: dict[str, tuple[int, ...]] = SHAPES) -> dict[str, np.ndarray]:
-    """The params that every check starts from."""
+    """The params that every check starts from. bfloat16, which NumPy lacks, is float32 of which the last bits are 0."""
     rng = np.random.default_rng(11)
-    return {leaf: np.asarray(rng.uniform(-1, 1, shape), dtype=dtype) for leaf, shape in shapes.items()}
+    return {leaf: _cut(np.asarray(rng.uniform(-1, 1, shape), _held(dtype)), dtype) for leaf, shape in shapes.items()}
+
+
+def _held(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else dtype
+
+
+def _cut(x: np.ndarray, dtype: str) -> np.ndarray:
+    return (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32) if dtype == "bfloat16" else x
 
 
 def gradients(dtype: str, shapes: dict[str, tuple[int, ...]] = SHAPES, bad_from: int | None = None) -> Gradients:
     """Gradients of step t: zeros of both signs, subnormals, 1e-30, 1e30; infinities and NaN from step `bad_from` on."""
-    info = np.finfo(dtype)
-    special = [0.0, -0.0, info.smallest_subnormal, -info.smallest_subnormal * 7, 1e-30, -1e30]
+    info = np.finfo(_held(dtype))
+    tiny = np.finfo(np.float32).tiny * 2.0**-7 if dtype == "bfloat16" else info.smallest_subnormal
+    special = [0.0, -0.0, tiny, -tiny * 7, 1e-30, -1e30]
 
     def at(t: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([12, t])
         found = {}
         for leaf, shape in shapes.items():
-            g = np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 3, shape), dtype=dtype)
+            g = np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 3, shape), _held(dtype))
             flat = g.reshape(-1)
             if flat.size > 1:
                 with np.errstate(over="ignore", under="ignore"):
@@ -56,26 +66,39 @@ def gradients(dtype: str, shapes: dict[str, tuple[int, ...]] = SHAPES, bad_from:
             if bad_from is not None and t >= bad_from and flat.size > 3:
                 flat[t % 3] = [np.inf, -np.inf, np.nan][t % 3]
             if leaf == "quiet":  # nothing but subnormals, so that the state has some too
-                g = (np.arange(1, flat.size + 1) * info.smallest_subnormal * 5).reshape(shape).astype(dtype)
-            found[leaf] = g
+                g = (np.arange(1, flat.size + 1) * tiny * 5).reshape(shape).astype(_held(dtype))
+            found[leaf] = _cut(g, dtype)
         return found
 
     return at
 
 
-def moved(arrays: Any, backend: str) -> Any:
-    """NumPy arrays as arrays of the backend's library, every one a copy."""
+def moved(arrays: Any, backend: str, dtype: str | None = None) -> Any:
+    """NumPy arrays as arrays of the backend's library, every one a copy; bfloat16 if `dtype` says so."""
     xp = ss.backend.load(backend).arrays()
-    return optree.tree_map(lambda x: xp.asarray(np.array(x)), arrays)
+
+    def one(x: np.ndarray) -> Any:
+        if dtype != "bfloat16":
+            return xp.asarray(np.array(x))
+        if xp is np:
+            import ml_dtypes
+
+            return x.astype(ml_dtypes.bfloat16)
+        return xp.astype(xp.asarray(np.array(x)), xp.bfloat16)
+
+    return optree.tree_map(one, arrays)
 
 
 def host(tree: Any) -> Any:
-    """Arrays of any library as NumPy copies; numbers stay."""
+    """Arrays of any library as NumPy copies, bfloat16 as the same numbers in float32; numbers stay."""
 
     def one(x: Any) -> Any:
         if isinstance(x, int | float):
             return x
-        return np.array(x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x))
+        if str(x.dtype).endswith("bfloat16"):
+            xp = libraries.namespace(x)
+            x = x.astype("float32") if isinstance(x, np.ndarray) else xp.astype(x, xp.float32)
+        return np.array(x if isinstance(x, np.ndarray | np.generic) else libraries.of(x).memory(x))
 
     return optree.tree_map(one, tree)
 
@@ -87,18 +110,18 @@ def asked(backend: str | None) -> AbstractContextManager:
 
 def run(
     optimizer: Any, backend: str | None, dtype: str, steps: int, grads: Gradients | None = None, *,
-    shapes: dict[str, tuple[int, ...]] = SHAPES, donate: bool = False,
+    shapes: dict[str, tuple[int, ...]] = SHAPES, donate: bool = False, arrays: str | None = None,
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
-    """Params and state after every step, as NumPy copies."""
+    """Params and state after every step, as NumPy copies. `arrays`: run on those of that backend's library."""
     grads = grads or gradients(dtype, shapes)
-    to = backend or "numpy"
+    to = arrays or backend or "numpy"
     extra = {"donate": True} if donate else {}
-    now = moved(params(dtype, shapes), to)
+    now = moved(params(dtype, shapes), to, dtype)
     with asked(backend):
         state = optimizer.init(now)
     for t in range(1, steps + 1):
         with asked(backend):  # not around the yield: a context would leak into whoever asks for the next step
-            now, state = optimizer.step(now, moved(grads(t), to), state, **extra)
+            now, state = optimizer.step(now, moved(grads(t), to, dtype), state, **extra)
         yield host(now), host(state)
 
 
@@ -138,14 +161,16 @@ def _first(x: np.ndarray, y: np.ndarray) -> str:
 
 def same_bits(
     optimizer: Any, *backends: tuple[str, bool], reference: str = "numpy", dtype: str = "float32", steps: int = 200,
-    bad_from: int | None = None, shapes: dict[str, tuple[int, ...]] = SHAPES,
+    bad_from: int | None = None, shapes: dict[str, tuple[int, ...]] = SHAPES, arrays: str | None = None,
 ) -> None:  # fmt: skip
     """Params and state are bit for bit those of the reference backend, in every step.
 
-    `backends` are pairs (name, donate), run side by side.
+    `backends` are pairs (name, donate), run side by side; on the arrays of another backend's library if `arrays` names
+    one.
     """
     grads = gradients(dtype, shapes, bad_from)
-    runs = [run(optimizer, name, dtype, steps, grads, shapes=shapes, donate=donate) for name, donate in backends]
+    given: dict[str, Any] = {"shapes": shapes, "arrays": arrays}
+    runs = [run(optimizer, name, dtype, steps, grads, donate=donate, **given) for name, donate in backends]
     for t, theirs in enumerate(run(optimizer, reference, dtype, steps, grads, shapes=shapes), start=1):
         for (name, donate), ours in zip(backends, runs, strict=True):
             title = f"{name}{' in place' if donate else ''} against {reference}"
@@ -168,9 +193,12 @@ def matches_reference(optimizer: Any, theirs: Any, gradient: Callable, start: An
                 raise Difference(f"step {t}, leaf {leaf!r}: off by {error:.1e}, more than {tolerance:.0e}")
 
 
-def pure(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", shapes: Any = SHAPES) -> None:
+def pure(
+    optimizer: Any, backend: str | None = None, *, dtype: str = "float32", shapes: Any = SHAPES,
+    arrays: str | None = None,
+) -> None:  # fmt: skip
     """A step changes no input, and its results share no memory with an input or each other."""
-    to = backend or "numpy"
+    to = arrays or backend or "numpy"
     with asked(backend):
         now = moved(params(dtype, shapes), to)
         state = optimizer.init(now)
@@ -181,9 +209,10 @@ def pure(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", 
             result = optimizer.step(now, grads, state)
             compare(host(given), before, t, "inputs after the step, against before")
             everything: Any = (given, result)
-            arrays = [x for x in optree.tree_leaves(everything) if isinstance(x, np.ndarray) and x.size]
-            for i, x in enumerate(arrays):
-                for y in arrays[:i]:
+            found = [libraries.of(x).memory(x) for x in optree.tree_leaves(everything) if hasattr(x, "dtype")]
+            memories = [x for x in found if x is not None and x.size]
+            for i, x in enumerate(memories):
+                for y in memories[:i]:
                     if np.shares_memory(x, y):
                         raise Difference(f"step {t}: two of the inputs and results share memory")
             now, state = result

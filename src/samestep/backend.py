@@ -18,7 +18,7 @@ GROUP = "samestep.backends"
 
 @dataclass(frozen=True)
 class Signature:
-    """The leaves that one compiled program serves: dtypes by name, and whether they are complex pairs."""
+    """The leaves that one compiled program serves: dtypes by name, of complex leaves those of their pairs."""
 
     param: str
     grad: str
@@ -50,6 +50,8 @@ class Compiled(Protocol):
     def stages(self) -> Sequence[Any]:
         """The stages, as `samestep.trace.stages` cuts them."""
 
+    # One that keeps buffers for results also has `release()`, called when another plan steps.
+
     def bind(self, arrays: dict[str, list], donate: bool) -> Bound:
         """Take this step's arrays: `p`, `grad` and the array slots, each a list over leaves, all checked."""
 
@@ -58,7 +60,9 @@ class Backend(Protocol):
     """A way to run programs. Registered in the entry-point group `samestep.backends`.
 
     One that runs the arrays of several libraries may have `on(array)`: the backend as it is for arrays like this one.
-    One whose library is not as NumPy may have `library`, a `samestep.libraries.Library`.
+    One whose library is not as NumPy may have `library`, a `samestep.libraries.Library`. One that can see by itself
+    whether arrays are as a plan has them may have `sight(parts, others)`, whose `look(arrays, others, donate)` binds
+    the compiled parts of a plan, or gives None where a closer look is due (`samestep.look`).
     """
 
     name: str

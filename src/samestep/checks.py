@@ -30,6 +30,7 @@ def leaves(paths: Sequence[str], arrays: Sequence[Any], shapes_only: bool = Fals
             raise LeafError(
                 f"{at} is {type(array).__name__} {array!r:.80}: params are arrays, or nestings of arrays; {remedy}"
             )
+        unmasked(at, array)
         if not shapes_only and library(array) != first:
             raise LeafError(
                 f"{at} is an array of {library(array)}, but the leaves before it are of {first}: "
@@ -52,6 +53,7 @@ def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> 
                 f"{where(path)} of the grads is {type(grad).__name__} {grad!r:.80}: "
                 "grads are arrays, or None for a leaf that has none"
             )
+        unmasked(f"{where(path)} of the grads", grad)
         if library(grad) != library(param):
             raise LeafError(
                 f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}: "
@@ -70,6 +72,12 @@ def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> 
             )
 
 
+def unmasked(at: str, array: Any) -> None:
+    """A masked array would lose its mask."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise LeafError(f"{at} is a masked array, whose mask a step would drop: pass array.filled(0.0), or array.data")
+
+
 def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
     """No two params share memory: a step would move the same weight twice."""
     hit = _overlapping(paths, arrays, libraries.of_leaves(arrays).memory)
@@ -80,11 +88,11 @@ def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
         )
 
 
-def unrecorded(plan: Plan, params: Sequence[Any], given: Sequence[Any], slots: dict[str, list]) -> None:
-    """No array asks for a step that is recorded, to be differentiated later."""
+def taken(plan: Plan, params: Sequence[Any], given: Sequence[Any], slots: dict[str, list]) -> None:
+    """No array is one that its library keeps from a step."""
     lists = [("param", params), ("gradient", given), *(("slot", values) for values in slots.values())]
     for role, arrays in lists:
-        hit = plan.library.recorded(arrays, role)
+        hit = plan.library.refuses(arrays, role)
         if hit is not None:
             raise LeafError(f"the {role} of {where(plan.leaves[hit[0]].path)} {hit[1]}")
 

@@ -10,26 +10,25 @@ import numpy as np
 from . import params as trees
 from . import state as states
 from .drive import Row, Work
-from .errors import StateError, names
+from .errors import StateError, names, where
 from .groups import Branch
-from .plan import Plan
-from .trace.graph import Rank
+from .plan import Batch, Plan
 
 
 class Clock:
-    """What the state says of time: the count of every leaf, and the slots that are one number."""
+    """What the state says of time: the count of every leaf, and the slots that are one number.
+
+    What all leaves share is an int or a float; once they differ it is an array over the flattened params.
+    """
 
     def __init__(self, branches: Sequence[Branch], plan: Plan, state: Mapping[str, Any]) -> None:
         self.branches = branches
         self.plan = plan
         self.counts = states.counts(state, plan)
         self.slots = {slot: self._by_branch(slot, state[slot]) for slot in plan.number_slots}
-        self.nested = isinstance(self.counts, list) or any(
-            isinstance(value, list) for by in self.slots.values() for value in by.values()
-        )
 
-    def _by_branch(self, slot: str, value: Any) -> dict[int, Any]:
-        """A number slot by branch: a float, or one per leaf once counts differ."""
+    def _by_branch(self, slot: str, value: Any) -> dict[int, float | np.ndarray]:
+        """A number slot by branch: a float, or one per leaf once they differ."""
         if len(self.branches) == 1:
             by_branch = {0: value}
         else:
@@ -46,41 +45,39 @@ class Clock:
             for branch, v in by_branch.items()
         }
 
-    def _by_leaf(self, slot: str, value: Any, branch: int) -> list[float | None]:
-        """A number slot leaf by leaf; None where a leaf has none."""
-        found = trees.match(self.plan.spec, value, f"slot {slot!r} of the state")
-        for i, (leaf, program) in enumerate(zip(self.plan.leaves, self.plan.programs, strict=True)):
-            has = leaf.branch == branch and program is not None and slot in program.numbers
-            if has or found[i] is not None:
-                found[i] = states.number(found[i], slot, leaf.path)
-        return found
+    def _by_leaf(self, slot: str, value: Any, branch: int) -> np.ndarray:
+        """A number slot leaf by leaf; nan where a leaf has none."""
+        having = self.plan.having(slot, branch)
+        found = trees.leaves_of(self.plan.spec, value)
+        if found is None or {type(found[i]) for i in having.tolist()} != {float}:
+            found = trees.match(self.plan.spec, value, f"slot {slot!r} of the state")
+            for i in having.tolist():
+                found[i] = states.number(found[i], slot, self.plan.leaves[i].path)
+        numbers = np.full(len(found), np.nan)
+        numbers[having] = [found[i] for i in having.tolist()]
+        if sum(x is not None for x in found) > len(having):
+            wrong = next(i for i in set(range(len(found))).difference(having.tolist()) if found[i] is not None)
+            raise StateError(
+                f"slot {slot!r} of the state at {where(self.plan.leaves[wrong].path)} must be None, since the leaf "
+                f"has none; got {found[wrong]!r:.80}"
+            )
+        return numbers
 
     def rows(self, done: bool = False) -> list[tuple[list[Row], np.ndarray]]:
         """For each batch the distinct rows, and the row of each leaf: of the next step, or (`done`) of the last one."""
-        ahead = 0 if done else 1
         found = []
         for batch in self.plan.batches:
-            places: dict[Row, int] = {}
-
-            def row(i: int, branch: int, wanted: tuple = batch.program.numbers, places: dict = places) -> int:
-                done_of = self.counts[i] if isinstance(self.counts, list) else self.counts
-                numbers = tuple(self._number(slot, branch, i) for slot in wanted)
-                return places.setdefault(Row(branch, (done_of or 0) + ahead, numbers), len(places))
-
-            if self.nested:
-                leaves = zip(batch.leaves, batch.branches.tolist(), strict=True)
-                row_of = np.array([row(i, branch) for i, branch in leaves], np.int64)
-            else:
-                of_branch = np.zeros(len(self.branches), np.int64)
-                for branch in batch.present:
-                    of_branch[branch] = row(0, branch)
-                row_of = of_branch[batch.branches]
-            found.append((list(places), row_of))
+            numbers = [value for slot in batch.program.numbers for value in self.slots[slot].values()]
+            differing = [value[batch.places] for value in (self.counts, *numbers) if isinstance(value, np.ndarray)]
+            first, row_of = _grouped([batch.branches, *differing]) if differing else batch.by_branch
+            found.append(([self._row(batch, k, 0 if done else 1) for k in first], row_of))
         return found
 
-    def _number(self, slot: str, branch: int, leaf: int) -> Any:
-        value = self.slots[slot][branch]
-        return value[leaf] if isinstance(value, list) else value
+    def _row(self, batch: Batch, k: int, ahead: int) -> Row:
+        branch, leaf = int(batch.branches[k]), batch.leaves[k]
+        count = self.counts if isinstance(self.counts, int) else int(self.counts[leaf])
+        values = [self.slots[slot][branch] for slot in batch.program.numbers]
+        return Row(branch, count + ahead, tuple(v if isinstance(v, float) else float(v[leaf]) for v in values))
 
     def after(self, works: Sequence[Work]) -> dict[str, Any]:
         """The count and the number slots after the step."""
@@ -88,24 +85,22 @@ class Clock:
 
     def _counted(self) -> Any:
         """One int while all leaves agree."""
-        plan, counts = self.plan, self.counts
-        if isinstance(counts, int):
-            if plan.all_awake:
-                return counts + 1
-            if not plan.batches:
-                return counts
-            counts = [None if program is None else counts for program in plan.programs]
-        active = {i for batch in plan.batches for i in batch.leaves}
-        return trees.rebuild(plan.spec, [None if c is None else c + (i in active) for i, c in enumerate(counts)])
+        plan = self.plan
+        if isinstance(self.counts, int) and (plan.all_awake or not plan.batches):
+            return self.counts + (1 if plan.all_awake else 0)
+        counts: list[int | None] = (plan.awake + self.counts).tolist()
+        for i in plan.frozen:
+            counts[i] = None
+        return trees.rebuild(plan.spec, counts)
 
     def _new(self, slot: str, works: Sequence[Work]) -> Any:
-        mine = [(work, work.batch.program.outputs[slot]) for work in works if slot in work.batch.program.numbers]
-        shared = any(node.kind.rank > Rank.HOST for _, node in mine)  # a total's: the same for all leaves
-        new = {}
+        mine = [work for work in works if slot in work.batch.program.numbers]
+        shared = any(slot in work.batch.program.shared for work in mine)
+        new: dict[int, float | np.ndarray] = {}
         for branch, old in self.slots[slot].items():
             rows = [
-                (row.t, work.value(k, node))
-                for work, node in mine
+                (row.t, work.value(k, work.batch.program.outputs[slot]))
+                for work in mine
                 for k, row in enumerate(work.rows)
                 if row.branch == branch
             ]
@@ -113,25 +108,38 @@ class Clock:
                 new[branch] = old
             elif shared:  # as the leaf has it that has stepped most often
                 new[branch] = max(rows, key=lambda row: row[0])[1]
-            elif self.plan.all_awake and not isinstance(old, list) and len(set(map(repr, rows))) == 1:
+            elif self.plan.all_awake and isinstance(old, float) and len({repr(value) for _, value in rows}) == 1:
                 new[branch] = rows[0][1]
             else:
                 new[branch] = self._nested(slot, branch, old, mine)
-        new = {b: trees.rebuild(self.plan.spec, v) if isinstance(v, list) else v for b, v in new.items()}
-        return new[0] if len(self.branches) == 1 else {self.branches[b].pattern: value for b, value in new.items()}
+        shown = {b: self._shown(slot, b, v) if isinstance(v, np.ndarray) else v for b, v in new.items()}
+        return shown[0] if len(self.branches) == 1 else {self.branches[b].pattern: v for b, v in shown.items()}
 
-    def _nested(self, slot: str, branch: int, old: Any, mine: list) -> Any:
+    def _nested(self, slot: str, branch: int, old: float | np.ndarray, mine: list[Work]) -> float | np.ndarray:
         """Leaf by leaf; one number again only if it never was a nesting and all agree."""
-        values: list = [None] * len(self.plan.leaves)
-        having = []
-        for i, (leaf, program) in enumerate(zip(self.plan.leaves, self.plan.programs, strict=True)):
-            if leaf.branch == branch and program is not None and slot in program.numbers:
-                having.append(i)
-                values[i] = old[i] if isinstance(old, list) else old
-        for work, node in mine:
-            for place, k in zip(work.batch.leaves, work.row_of.tolist(), strict=True):
-                if work.rows[k].branch == branch:
-                    values[place] = work.value(k, node)
-        first = values[having[0]]
-        same = all(values[i] == first or first != first != values[i] for i in having)
-        return first if same and not isinstance(old, list) else values
+        values = np.full(len(self.plan.leaves), old)
+        for work in mine:
+            node = work.batch.program.outputs[slot]
+            found = np.array([work.value(k, node) for k in range(len(work.rows))])
+            here = work.batch.branches == branch
+            values[work.batch.places[here]] = found[work.row_of[here]]
+        having = values[self.plan.having(slot, branch)]
+        same = isinstance(old, float) and bool(np.all(having == having[0]) or np.all(np.isnan(having)))
+        return float(having[0]) if same else values
+
+    def _shown(self, slot: str, branch: int, values: np.ndarray) -> Any:
+        """A nesting of numbers; None where a leaf has none."""
+        found: list[float | None] = [None] * len(values)
+        having = self.plan.having(slot, branch)
+        for i, value in zip(having.tolist(), values[having].tolist(), strict=True):
+            found[i] = value
+        return trees.rebuild(self.plan.spec, found)
+
+
+def _grouped(columns: Sequence[np.ndarray]) -> tuple[list[int], np.ndarray]:
+    """The first place of every distinct row of a table, and which of these each row is."""
+    first, group = np.zeros(1, np.int64), np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        values, inverse = np.unique(column, return_inverse=True)
+        _, first, group = np.unique(group * len(values) + inverse, return_index=True, return_inverse=True)
+    return first.tolist(), group

@@ -354,7 +354,12 @@ class Demo:
     def run(self, args: argparse.Namespace) -> int:
         """0 if every run is accurate enough and has the same bits, else 1."""
         if args.plot:
-            needed("matplotlib.figure", "matplotlib")  # before the work, not after it
+            figures = needed("matplotlib.figure", "matplotlib")  # before the work, not after it
+            formats = figures.Figure().canvas.get_supported_filetypes()
+            if not args.plot.absolute().parent.is_dir() or args.plot.suffix.lstrip(".") not in formats:
+                raise SamestepError(
+                    f"the plot cannot be written to {args.plot}: name a file in a folder that is there, ending in .png"
+                )
         data = digits()
         found, left_out = runners(args.backend)
         runs = self._train(found, data, args.epochs)

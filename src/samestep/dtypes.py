@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 COMPUTE = {  # of a parameter: of its arithmetic and its slots
@@ -20,6 +21,7 @@ def name(array: Any) -> str:
     return dtype_name(array.dtype)
 
 
+@lru_cache(typed=True)
 def dtype_name(dtype: Any) -> str:
     """The dtype's name in the standard: `float32` for `torch.float32` and numpy's alike."""
     text = getattr(dtype, "name", None) or str(dtype)

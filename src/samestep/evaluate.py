@@ -26,7 +26,7 @@ def library(array: Any) -> str:
 
 
 @lru_cache
-def _package(kind: type) -> str:
+def _package(kind: Any) -> str:
     """The package of the class that made it an array: a subclass from elsewhere belongs to the same library."""
     arrays = [base for base in kind.__mro__ if "dtype" in vars(base)]
     return (arrays[-1] if arrays else kind).__module__.partition(".")[0]

@@ -62,6 +62,11 @@ def explain(optimizer: Optimizer, params: Any) -> Explanation:
         optimizer: the optimizer.
         params: the params, as for `init`.
 
+    Raises:
+        LeafError: a leaf is no floating array, or two belong to two libraries.
+        ChainError: a pattern of the groups matches nothing.
+        BackendError: the backend that `use_backend` asks for does not run this.
+
     >>> import numpy as np, samestep as ss
     >>> with ss.use_backend("numpy"):
     ...     print(ss.explain(ss.lion(), {"w": np.zeros(3, np.float32)}))

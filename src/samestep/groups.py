@@ -50,8 +50,13 @@ def assign(branches: Sequence[Branch], paths: Sequence[str]) -> tuple[int, ...]:
     """The branch of every leaf; the last branch takes what no pattern matches."""
     last = len(branches) - 1
     found = tuple(next((i for i in range(last) if branches[i].matches(path)), last) for path in paths)
-    for i in range(last):
-        if not any(branches[i].matches(path) for path in paths):
+    for i in sorted(set(range(last)) - set(found)):
+        if any(branches[i].matches(path) for path in paths):
+            raise ChainError(
+                f"pattern {branches[i].pattern!r} decides no leaf: a pattern before it matches all of its leaves, "
+                "and the first match wins. Write it earlier, or leave it out."
+            )
+        else:
             raise ChainError(
                 f"pattern {branches[i].pattern!r} matches no leaf; the paths are {names(paths)}. "
                 "Patterns are matched against the whole path, `*` crosses dots."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -31,15 +31,15 @@ class Library:
         """The context of everything that a verb does: operators record nothing in it either."""
         return nullcontext()
 
-    def recorded(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
-        """The first array that asks for a step that is recorded, and what makes it so.
+    def refuses(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
+        """The first array that no step can take, as one that asks for a step that is recorded, and why.
 
-        `role` is "param", "gradient" or "slot".
+        `role` is "param", "gradient" or "slot"; where a gradient is missing there is None.
         """
         return None
 
-    def kind(self, array: Any) -> Hashable:
-        """What of an array, beside shape and dtype, decides which backend runs it."""
+    def kind(self, array: Any) -> Any:
+        """What of an array, beside shape and dtype, decides which backend runs it; hashable."""
         return type(array)
 
     def memory(self, array: Any) -> np.ndarray | None:

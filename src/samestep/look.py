@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -32,19 +33,23 @@ class Quick:
         self.same_as = (asked, kind)  # the backend asked for, and the outermost container
         self.slots = plan.slots
         self.keys = {states.STEP, *plan.slots, *plan.number_slots}
-        self.picks = [_picker(batch.leaves, len(plan.leaves)) for batch in plan.batches]
+        size = len(plan.leaves)
+        self.picks = [_picker(batch.leaves, size) for batch in plan.batches]
         self.names = [("p", "grad", *batch.program.slots) for batch in plan.batches]
-        frozen = tuple(i for i, program in enumerate(plan.programs) if program is None)
-        self.pick_frozen = _picker(frozen, len(plan.leaves))
-        others = [(plan.leaves[i].shape, plan.leaves[i].param) for i in frozen]
-        self.sight = plan.batches[0].choice.backend.sight([batch.compiled for batch in plan.batches], others)  # type: ignore[attr-defined]
+        self.asleep = _picker(plan.asleep, size)
+        layouts = {("p", i): (plan.leaves[i].shape, plan.leaves[i].param) for i in (*plan.frozen, *plan.asleep)}
+        layouts |= {(slot, i): layout for (slot, i), layout in plan.shapes.items() if ("p", i) in layouts}
+        self.still = tuple(layouts)
+        lacking = {s: [i for i, p in enumerate(plan.programs) if p is None or s not in p.slots] for s in plan.slots}
+        self.lacking = [(slot, _picker(places, size)) for slot, places in lacking.items() if places]
+        backend: Any = plan.batches[0].choice.backend
+        self.sight = backend.sight([batch.compiled for batch in plan.batches], list(layouts.values()))
 
     @staticmethod
     def can(plan: Plan) -> bool:
-        """Whether one backend sees all leaves of the plan, and every leaf that is not frozen takes part."""
+        """Whether one backend sees all leaves that take part."""
         return (
-            plan.all_awake
-            and bool(plan.batches)
+            bool(plan.batches)
             and len({batch.choice.backend.name for batch in plan.batches}) == 1
             and hasattr(plan.batches[0].choice.backend, "sight")
             and not any(batch.complex or batch.scalars for batch in plan.batches)
@@ -52,18 +57,26 @@ class Quick:
 
     def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
         """The arrays, bound; None when anything needs a closer look."""
-        if type(state) is not dict or state.keys() != self.keys or type(state[states.STEP]) is not int:
-            return None
+        if type(state) is not dict or state.keys() != self.keys:
+            return None  # the clock looks at counts and number slots itself
         trees_ = (params, grads, *(state[slot] for slot in self.slots))
         found = [trees.leaves_of(self.plan.spec, tree) for tree in trees_]
-        if any(leaves is None for leaves in found) or state[states.STEP] < 0:
+        if any(leaves is None for leaves in found):
             return None
         lists: dict[str, list] = dict(zip(("p", "grad", *self.slots), found, strict=True))  # type: ignore[arg-type]
+        absent = [self.asleep(lists["grad"]), *(pick(lists[slot]) for slot, pick in self.lacking)]
+        if any(map(_is_there, chain.from_iterable(absent))):
+            return None
         arrays = [{n: pick(lists[n]) for n in wanted} for pick, wanted in zip(self.picks, self.names, strict=True)]
-        bounds = self.sight.look(arrays, self.pick_frozen(lists["p"]), donate)
+        still = [lists[name][i] for name, i in self.still]
+        bounds = self.sight.look(arrays, still, donate)
         if bounds is None:
             return None
         return Seen(self.plan, lists.pop("p"), lists.pop("grad"), lists, bounds)
+
+
+def _is_there(leaf: Any) -> bool:
+    return leaf is not None
 
 
 def _picker(places: Sequence[int], size: int) -> Callable[[list], list]:
@@ -81,7 +94,7 @@ def careful(
 ) -> Seen:  # fmt: skip
     """Check the state and, if it is donated, the memory; bind every batch."""
     slots = states.check_slots(state, plan, leaves, chains, plan.number_slots)
-    checks.unrecorded(plan, leaves, given, slots)
+    checks.taken(plan, leaves, given, slots)
     if donate:
         checks.donated(plan, leaves, slots, given)
     return Seen(plan, leaves, given, slots, [bind(batch, leaves, given, slots, donate) for batch in plan.batches])

@@ -12,7 +12,7 @@ from . import checks, libraries
 from . import params as trees
 from . import state as states
 from .chain import Chain
-from .errors import HyperparameterError, names
+from .errors import DonationError, HyperparameterError, names
 from .groups import DEFAULT, Branch, assign
 from .plan import describe, find_program
 from .step import Stepper
@@ -95,6 +95,9 @@ class Optimizer:
     def init(self, params: Any) -> dict[str, Any]:
         """Make the state of these params.
 
+        Args:
+            params: an array, or any nesting of arrays of one library.
+
         Raises:
             LeafError: a leaf is no floating array, two leaves share memory, or belong to two libraries.
             ChainError: a pattern of the groups matches nothing.
@@ -149,10 +152,21 @@ class Optimizer:
         >>> opt.step(params, np.array([1.0]), opt.init(params), lr=0.25)
         (array([0.75]), {'step': 1})
         """
+        if donate is not True and donate is not False:
+            raise DonationError(f"donate is True or False; got {donate!r:.80}")
         return self.stepper.run(params, grads, state, donate, self._checked(overrides))
 
     def update(self, params: Any, grads: Any, state: Any, **overrides: Any) -> tuple[Any, dict[str, Any]]:
         """What `step` would add to the params, and the state after it; nothing is applied.
+
+        Args:
+            params: as for `step`.
+            grads: as for `step`.
+            state: as for `step`; it stays as it is.
+            **overrides: as for `step`.
+
+        Raises:
+            TreeError, LeafError, StateError, HyperparameterError: as `step` does.
 
         >>> import numpy as np, samestep as ss
         >>> opt, params = ss.sgd(0.5), np.array([1.0])
@@ -167,6 +181,13 @@ class Optimizer:
 
     def eval_params(self, params: Any, state: Any) -> Any:
         """The params to evaluate at: the last part's that has its own (lookahead, averages), else the params.
+
+        Args:
+            params: the parameters after a step.
+            state: the state after that step.
+
+        Raises:
+            TreeError, LeafError, StateError: a part has params of its own, and the state is not that of these.
 
         >>> import numpy as np, samestep as ss
         >>> opt, params = ss.sgd(0.5), np.array([1.0])
@@ -185,7 +206,10 @@ class Optimizer:
             params: where to start again.
             state: the state so far.
             reset: slots; None resets all but those that a page says to keep. With a slot go the others of its part,
-                and the slots of every part that reads `t`, which goes back to 0: they hang on it.
+                and the slots of every part that reads `t`, which goes back to 0, or whose slots it is made of.
+
+        Raises:
+            TreeError, LeafError, StateError: the state is not that of these params, or reset names what it has not.
 
         >>> import numpy as np, samestep as ss
         >>> opt, params = ss.sgd(0.5, momentum=0.9), np.array([1.0])
@@ -195,7 +219,7 @@ class Optimizer:
         """
         fresh = self.init(params)
         leaves, spec = trees.flatten(params)
-        plan = self.stepper.plan(spec, leaves, leaves)
+        plan = self.stepper.plan(spec, leaves, None)
         states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
         declared = [
             (part, slot)
@@ -211,7 +235,8 @@ class Optimizer:
             if not chosen <= set(fresh) - {states.STEP}:
                 has = names(sorted(set(fresh) - {states.STEP}))
                 raise states.StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen))}")
-            parts = {part for part, s in declared if part.qualify(s) in chosen or "t" in part.page.reads}
+            hang = chosen.union(*(program.clocked for program in plan.programs if program is not None))
+            parts = {part for part, s in declared if part.qualify(s) in hang or "t" in part.page.reads}
             chosen |= {part.qualify(s) for part, s in declared if part in parts and not part.page.slots[s].keep}
         with libraries.of_leaves(leaves).quiet():
             kept = {key: states.copied(state[key]) for key in fresh if key != states.STEP and key not in chosen}
@@ -220,10 +245,19 @@ class Optimizer:
     def hyperparameters(self, step: int = 0) -> dict[str, Any]:
         """Every run-time number as it is at a count of completed steps; with groups, a dict by pattern.
 
+        Args:
+            step: the count, 0 before the first step.
+
+        Raises:
+            HyperparameterError: the count is none, or a schedule gives nan or a number outside the domain.
+
         >>> import samestep as ss
         >>> ss.sgd(lambda count: 0.1 / (1 + count)).hyperparameters(1)
         {'lr': 0.05}
         """
+        if not states.is_count(step) or step < 0:
+            raise HyperparameterError(f"step counts completed steps: an int, at least 0; got {step!r:.80}")
+        step = int(step)
         found = {
             branch.pattern: {
                 name: branch.chain.check(name, states.schedule_at(v, step)) for name, v in branch.chain.numbers.items()
@@ -234,7 +268,14 @@ class Optimizer:
         return found if len(self.branches) > 1 else found[DEFAULT]
 
     def state_bytes(self, params: Any) -> int:
-        """The bytes of arrays that `init` will allocate. Params may be anything that has shape and dtype.
+        """The bytes of arrays that `init` will allocate.
+
+        Args:
+            params: as for `init`, or anything in place of the arrays that has shape and dtype.
+
+        Raises:
+            LeafError: a leaf is of no floating dtype.
+            ChainError: a pattern of the groups matches nothing.
 
         >>> import numpy as np, samestep as ss
         >>> ss.adam().state_bytes(np.zeros((10, 10), np.float32))
@@ -246,8 +287,8 @@ class Optimizer:
             chain = self.chains[leaf.branch]
             program = find_program(chain, leaf)
             for slot in program.slots if program is not None and chain is not None else ():
-                size = np.dtype(states.slot_dtype(leaf)).itemsize
-                total += size * math.prod(states.slot_shape(chain, slot, leaf))
+                shape, dtype = states.slot_layout(chain, slot, leaf)
+                total += np.dtype(dtype).itemsize * math.prod(shape)
         return total
 
     # -- helpers ---------------------------------------------------------

@@ -34,14 +34,14 @@ count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
 class Slot:
     """What a page keeps between steps, and how it starts.
 
-    `shape` is "array" (in the leaf's shape, or one that `start` decides), "scalar" (one number per leaf), "number" (one
-    in the state) or "given" (not kept: handed to `step` by name). `start(xp, p, hyper)` makes the first value from the
-    parameter in its compute dtype.
+    `shape` is "array" (the leaf's, or what `start` gives), "scalar" (one number per leaf), "number" (one in the state)
+    or "given" (handed to `step` by name). `start(xp, p, hyper)` makes the first value from p in its compute dtype.
     """
 
     shape: Literal["array", "scalar", "number", "given"]
     start: Any
     keep: bool = False  # `restart` leaves it alone unless it is named
+    lasts: bool = False  # the `reset` of a gradient part leaves it alone
     shape_of: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None  # where the leaf's shape tells it
 
 
@@ -98,24 +98,51 @@ cols = Slot("array", _start_cols, shape_of=lambda shape: (*shape[:-2], 1, *shape
 
 
 def full(hyper: str) -> Slot:
-    """A slot filled with the hyperparameter of this name, as it is at count 0."""
+    """A slot filled with the hyperparameter of this name, as it is at count 0.
+
+    Args:
+        hyper: the name of one of the page's own.
+
+    >>> import samestep as ss; ss.direction(n=ss.full("first"))(lambda u, n, *, first=1.0: {"n": n + u * u})()
+    <lambda>(first=1.0)
+    """
     return Slot("array", _Full(hyper))
 
 
 def scalar(value: float) -> Slot:
-    """A slot that is one number per leaf."""
+    """A slot that is one number per leaf.
+
+    Args:
+        value: where it starts.
+
+    >>> import samestep as ss; ss.direction(seen=ss.scalar(0))(lambda seen: {"seen": seen + 1})()
+    <lambda>()
+    """
     return Slot("scalar", float(value))
 
 
 def given(default: float | None = None) -> Slot:
-    """An input that only a call of `step` can give, such as `loss`."""
+    """An input that only a call of `step` can give, such as `loss`.
+
+    Args:
+        default: what it is in a call that does not give it; None: such a call is refused.
+
+    >>> import samestep as ss; ss.gradient(loss=ss.given(1.0))(lambda u, loss: {"u": loss * u})()
+    <lambda>()
+    """
     return Slot("given", default)
 
 
 def kept(slot: Slot | Callable | float) -> Slot:
-    """The same slot, which `restart` leaves alone unless it is named."""
-    slot = _as_slot(slot)
-    return replace(slot, keep=True)
+    """The same slot, which `restart` leaves alone unless it is named, and the `reset` of a gradient part always.
+
+    Args:
+        slot: a slot, or what stands for one: a number, or a function of p.
+
+    >>> import samestep as ss; ss.direction(p0=ss.kept(ss.copy))(lambda p, p0: {"u": p - p0})()
+    <lambda>()
+    """
+    return replace(_as_slot(slot), keep=True, lasts=True)
 
 
 def _as_slot(spec: Any) -> Slot:
@@ -167,7 +194,7 @@ class Hyper:
         return self._in_domain(value)
 
     def check_number(self, value: Any) -> float:
-        """A run-time number as a float; nan, and what lies outside the domain, is refused. Traced numbers pass."""
+        """A run-time number as a float; what is none, nan, and what lies outside the domain is refused."""
         if isinstance(value, bool | str) or value is None:
             raise HyperparameterError(f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}")
         try:
@@ -322,8 +349,8 @@ def _decorator(
 def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callable], Page]:
     """Declare a page that runs before the directions: clipping, accumulation, coupled decay.
 
-    It may return `when` (gates every later write), `t` (the inner clock) and `reset` (later slots start again where it
-    holds).
+    It may return `when` (gates every later write), `t` (the inner clock; the number slots that it is made of are each
+    leaf's own, as its count is) and `reset` (where it holds, later slots start again, but for those that are kept).
 
     Args:
         eval: a page that gives the parameters to evaluate at.
@@ -343,13 +370,14 @@ def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callabl
 def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callable], Page]:
     """Declare a page that turns the gradient into a direction: momentum, adam, lion, cautious.
 
+    Args:
+        eval, **slots: as for `gradient`.
+
     >>> import samestep as ss
     >>> @ss.direction(m=ss.zeros)
     ... def average(u, m, *, beta: ss.unit = 0.9):
     ...     m = beta * m + (1 - beta) * u
     ...     return {"u": m, "m": m}
-    >>> ss.chain(average(), ss.descend(0.1)).init([1.0 * __import__("numpy").ones(2)])
-    {'step': 0, 'm': [array([0., 0.])]}
     """
     return _decorator("direction", eval, slots)
 
@@ -358,9 +386,8 @@ def update(*, eval: Callable | None = None, alone: str | None = None, **slots: A
     """Declare a page that moves the parameter: decay, descend, ftrl, lookahead.
 
     Args:
-        eval: a page that gives the parameters to evaluate at.
+        eval, **slots: as for `gradient`.
         alone: why no direction part may stand before it, where that is so.
-        **slots: as for `gradient`.
 
     >>> import samestep as ss
     >>> @ss.update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import optree
@@ -22,10 +23,38 @@ def rebuild(spec: Any, leaves: list) -> Any:
 
 def leaves_of(spec: Any, tree: Any) -> list | None:
     """The leaves of a tree of this structure, or None when it has another."""
+    if not _fits(_probe(spec), tree):
+        return None
     try:
         return spec.flatten_up_to(tree)
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=64)
+def _probe(spec: Any) -> tuple | None:
+    """What a look at the containers alone can tell; None for a leaf.
+
+    optree's own refusal writes out the whole tree, arrays too, which takes seconds for a large one.
+    """
+    if spec.is_leaf(strict=False):
+        return None
+    inner = [(entry, _probe(child)) for entry, child in zip(spec.entries(), spec.children(), strict=True)]
+    kind = spec.type if spec.type in (list, tuple) else dict if issubclass(spec.type, dict) else None
+    return kind, frozenset(spec.entries()), [pair for pair in inner if pair[1] is not None]
+
+
+def _fits(probe: tuple | None, tree: Any) -> bool:
+    if probe is None or probe[0] is None:
+        return True
+    kind, entries, inner = probe
+    if not isinstance(tree, kind) or len(tree) != len(entries):
+        return False
+    if kind is dict and not all(key in entries for key in islice(tree, 4)):
+        return False
+    return all(entry in tree if kind is dict else True for entry, _ in inner) and all(
+        _fits(child, tree[entry]) for entry, child in inner
+    )
 
 
 def is_leaf(tree: Any) -> bool:
@@ -53,11 +82,20 @@ def match(spec: Any, tree: Any, what: str) -> list:
         raise TreeError(f"{what} cannot be flattened: {error}") from error
     missing = [p for p in wants if p not in set(has)]
     extra = [p for p in has if p not in set(wants)]
+    rule = f"{what} must be a nesting like the params, leaf by leaf ({len(has)} leaves against {len(wants)})"
+    if tree is None:
+        raise TreeError(f"{what} is None: {rule}")
+    inside = next(((p, q) for p in missing for q in extra if not p or q.startswith(f"{p}.")), None)
+    if inside is not None:
+        raise TreeError(f"{what} has a container at {where(inside[0])}, where the params have an array: {rule}")
     if missing or extra:
         first = (
             f"{what} lacks {where(missing[0])}" if missing else f"{what} has {where(extra[0])}, which the params lack"
         )
-        raise TreeError(
-            f"{first}: {what} must be a nesting like the params, leaf by leaf ({len(has)} leaves against {len(wants)})"
+        order = (
+            " The order is step(params, grads, state)." if "step" in {p.split(".")[0] for p in (*has, *wants)} else ""
         )
-    raise TreeError(f"{what} must be the same nesting as the params, containers too: got {other}, not {spec}")
+        raise TreeError(f"{first}: {rule}.{order}" if order else f"{first}: {rule}")
+    raise TreeError(
+        f"{what} must be the same nesting as the params, containers too: got {other!s:.200}, not {spec!s:.200}"
+    )

@@ -92,6 +92,12 @@ class Pinned:
             result = result / xp.asarray(count, dtype=xp.float64, device=getattr(x, "device", None))
         return xp.astype(result, x.dtype)
 
+    def linalg(self, factorise: Any, x: Any, **options: Any) -> tuple:
+        """A factorisation; NaN throughout of a matrix that is not finite, of which libraries make NaN or an error."""
+        finite = bool(self.xp.all(self.xp.isfinite(x)))
+        factors = factorise(x if finite else self.xp.zeros_like(x), **options)
+        return tuple(factors) if finite else tuple(factor + float("nan") for factor in factors)
+
     def eye(self, x: Any, shape: tuple) -> Any:
         """The identity matrix in the dtype of x."""
         return self.xp.eye(shape[0], dtype=x.dtype, device=getattr(x, "device", None))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from . import backend as backends
 from . import libraries
 from .backend import Choice, Compiled, Signature
-from .chain import Chain, Floors
+from .bus import Floors
+from .chain import Chain
 from .dtypes import COMPLEX, COMPUTE, name
-from .errors import LeafError, TraceError, where
+from .errors import ChainError, LeafError, TraceError, where
+from .evaluate import Evaluated, library
 from .libraries import Library
 from .trace.graph import Program, Rank
 from .trace.namespace import static_value
@@ -85,9 +88,15 @@ class Batch:
         )
 
     @cached_property
-    def present(self) -> tuple[int, ...]:
-        """The branches that its leaves belong to."""
-        return tuple(dict.fromkeys(self.branches.tolist()))
+    def places(self) -> np.ndarray:
+        """Its leaves, as an index."""
+        return np.array(self.leaves, np.int64)
+
+    @cached_property
+    def by_branch(self) -> tuple[list[int], np.ndarray]:
+        """The first leaf of every branch that is present, and which of these branches each leaf belongs to."""
+        _, first, row_of = np.unique(self.branches, return_index=True, return_inverse=True)
+        return first.tolist(), row_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +108,9 @@ class Plan:
     batches: tuple[Batch, ...]
     programs: tuple[Program | None, ...]  # of every leaf; None: frozen
     library: Library = libraries.STANDARD
-    shapes: dict[tuple[str, int], tuple[int, ...]] = field(
+    shapes: dict[tuple[str, int], tuple[tuple[int, ...], str]] = field(
         default_factory=dict
-    )  # of slots, as far as they were asked for
+    )  # and dtypes of slots, as far as they were asked for
 
     @property
     def depth(self) -> int:
@@ -128,10 +137,38 @@ class Plan:
         return frozenset(str(node.attr) for node in nodes if node.op in ("number", "given"))
 
     @cached_property
+    def awake(self) -> np.ndarray:
+        """Whether each leaf takes part in the step."""
+        found = np.zeros(len(self.leaves), bool)
+        found[[i for batch in self.batches for i in batch.leaves]] = True
+        return found
+
+    @cached_property
+    def frozen(self) -> tuple[int, ...]:
+        """The leaves that no step moves."""
+        return tuple(i for i, program in enumerate(self.programs) if program is None)
+
+    @cached_property
+    def asleep(self) -> tuple[int, ...]:
+        """The leaves that have no gradient in this step."""
+        return tuple(i for i, program in enumerate(self.programs) if program is not None and not self.awake[i])
+
+    @property
     def all_awake(self) -> bool:
         """Whether every leaf that is not frozen takes part in the step."""
-        awake = sum(program is not None for program in self.programs)
-        return sum(len(batch.leaves) for batch in self.batches) == awake
+        return not self.asleep
+
+    def having(self, slot: str, branch: int) -> np.ndarray:
+        """The leaves of a branch that have a number slot, as an index."""
+        return self._having[slot, branch]
+
+    @cached_property
+    def _having(self) -> dict[tuple[str, int], np.ndarray]:
+        found: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for i, (leaf, program) in enumerate(zip(self.leaves, self.programs, strict=True)):
+            for slot in program.numbers if program is not None else ():
+                found[slot, leaf.branch].append(i)
+        return defaultdict(lambda: np.empty(0, np.int64), {key: np.array(value) for key, value in found.items()})
 
 
 def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
@@ -195,6 +232,11 @@ def find_program(chain: Chain | None, leaf: Leaf, floors: Floors = ()) -> Progra
         program = chain.program(leaf.real_shape, floors)
     except (LeafError, TraceError) as error:
         raise type(error)(f"{where(leaf.path)}: {error}") from error
+    if program.outputs["p"].op == "input" or "grad" not in program.arrays:
+        raise ChainError(
+            "nothing in this chain moves the parameters by the gradient: end it with descend(lr=...), "
+            "or put it in a chain with an optimizer"
+        )
     if leaf.complex and program.reads_shape:
         raise LeafError(
             f"{where(leaf.path)} is {leaf.param}, stepped as pairs of reals, but this optimizer reads the shape of a "
@@ -222,9 +264,19 @@ def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[in
     )
 
 
-def one_batch(program: Program, choice: Choice, leaf: Leaf, place: int) -> Batch:
-    """A batch of one leaf."""
-    return _batch(program, choice, [leaf], [place])
+def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
+    """The same leaves, but with the eval pages of their chains for batches, run by the arrays' own library."""
+    groups: dict[tuple, list[int]] = {}
+    for i, leaf in enumerate(plan.leaves):
+        chain = chains[leaf.branch]
+        if chain is not None and chain.evaluated_at is not None:
+            key = (chain.eval_program(leaf.real_shape), leaf.signature, leaf.complex)
+            groups.setdefault(key, []).append(i)
+    batches = []
+    for (program, _, _), found in groups.items():
+        choice = Choice(Evaluated(library(arrays[found[0]])), "eval_params")
+        batches.append(_batch(program, choice, [plan.leaves[i] for i in found], found))
+    return replace(plan, batches=tuple(batches))
 
 
 def _numbers(program: Program) -> tuple:
@@ -242,10 +294,12 @@ def describe(path: str, array: Any, grad: Any, branch: int) -> Leaf:
 
 
 def bytes_per_parameter(program: Program, leaf: Leaf) -> int:
-    """Bytes that one fused step moves for each element: every input is read once, every output written once."""
+    """Bytes that one printed step moves for each element: every stage reads its inputs, the last one writes."""
     sizes = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
     signature = leaf.signature
     slot = sizes[signature.compute]
-    reads = sum({"p": sizes[signature.param], "grad": sizes[signature.grad]}.get(n, slot) for n in program.arrays)
-    writes = sum(sizes[signature.param] if n == "p" else slot for n, node in program.outputs.items() if node.is_array)
-    return reads + writes
+    own = {"p": sizes[signature.param], "grad": sizes[signature.grad]}
+    stages = [stage for stage in Stages(program).fused if not stage.empty]
+    reads = sum(own.get(str(n.attr), slot) for stage in stages for n in stage.inputs if n.kind.full)
+    writes = sum(own["p"] if name == "p" else slot for name, n in program.outputs.items() if n.is_array and n.kind.full)
+    return (reads + writes) * (2 if leaf.complex else 1)

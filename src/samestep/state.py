@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from . import libraries
+from . import checks, libraries
 from . import params as trees
 from .chain import Chain
 from .complexes import from_pairs, to_pairs
@@ -82,18 +82,19 @@ def _shares(value: Any, *others: Any) -> bool:
     return any(m is not None and memories[0] is not None and np.may_share_memory(memories[0], m) for m in memories[1:])
 
 
-def slot_shape(chain: Chain, slot: str, leaf: Leaf) -> tuple[int, ...]:
-    """The shape of a slot, found on an array that takes no memory."""
-    if all(s.shape == "scalar" for n, s, _ in chain.slots() if n == slot):
-        return ()
+def slot_layout(chain: Chain, slot: str, leaf: Leaf) -> tuple[tuple[int, ...], str]:
+    """The shape and the dtype of a slot; the shape is found on an array that takes no memory."""
+    spec, part = next((spec, part) for name, spec, part in chain.slots() if name == slot)
+    if spec.shape == "scalar":
+        return (), leaf.signature.compute
+    dtype = leaf.param if leaf.complex else leaf.signature.compute
     program = chain.program(leaf.real_shape)
     if program.outputs[slot].kind.full:
-        return leaf.shape
-    found = next((spec, part) for n, spec, part in chain.slots() if n == slot)
-    if found[0].shape_of is not None:
-        return found[0].shape_of(leaf.shape)
+        return leaf.shape, dtype
+    if spec.shape_of is not None:
+        return spec.shape_of(leaf.shape), dtype
     p = np.broadcast_to(np.zeros((), leaf.signature.compute), leaf.shape)
-    return tuple(start(chain, *found, np_namespace(), p).shape)
+    return tuple(start(chain, spec, part, np_namespace(), p).shape), dtype
 
 
 def copied(value: Any) -> Any:
@@ -107,11 +108,6 @@ def copied(value: Any) -> Any:
 def np_namespace() -> Any:
     """NumPy as the standard has it."""
     return array_api_compat.array_namespace(np.empty(0))
-
-
-def slot_dtype(leaf: Leaf) -> str:
-    """The dtype of a slot."""
-    return leaf.param if leaf.complex else leaf.signature.compute
 
 
 def slot_names(programs: Sequence[Program | None], chains: Sequence[Chain | None]) -> tuple[str, ...]:
@@ -143,8 +139,8 @@ def check_slots(
             leaf, program, chain = plan.leaves[i], plan.programs[i], chains[plan.leaves[i].branch]
             if program is not None and chain is not None and slot in program.slots:
                 if (slot, i) not in plan.shapes:
-                    plan.shapes[slot, i] = slot_shape(chain, slot, leaf)
-                _check_slot(slot, leaf, arrays[i], value, plan.shapes[slot, i])
+                    plan.shapes[slot, i] = slot_layout(chain, slot, leaf)
+                _check_slot(slot, leaf, arrays[i], value, *plan.shapes[slot, i])
             elif value is not None:
                 raise StateError(
                     f"slot {slot!r} of {where(leaf.path)} must be None, since the leaf has none; "
@@ -153,7 +149,7 @@ def check_slots(
     return lists
 
 
-def _check_slot(slot: str, leaf: Leaf, array: Any, value: Any, shape: tuple[int, ...]) -> None:
+def _check_slot(slot: str, leaf: Leaf, array: Any, value: Any, shape: tuple[int, ...], dtype: str) -> None:
     at = f"slot {slot!r} of {where(leaf.path)}"
     if not hasattr(value, "dtype") or library(value) != library(array):
         raise StateError(
@@ -164,32 +160,38 @@ def _check_slot(slot: str, leaf: Leaf, array: Any, value: Any, shape: tuple[int,
         raise StateError(
             f"{at} must have shape {shape}; got {tuple(value.shape)}. The state is of other params: make one with init."
         )
-    if name(value) != slot_dtype(leaf):
+    checks.unmasked(at, value)
+    if name(value) != dtype:
         raise StateError(
-            f"{at} must be {slot_dtype(leaf)}, the compute dtype of a {leaf.param} param; "
+            f"{at} must be {dtype}, the compute dtype of a {leaf.param} param; "
             f"got {dtype_name(value.dtype)}. The state is of other params: make one with init."
         )
 
 
-def counts(state: Mapping[str, Any], plan: Plan) -> int | list[int | None]:
-    """Completed steps: one int, or one per leaf (None where it is frozen)."""
+def counts(state: Mapping[str, Any], plan: Plan) -> int | np.ndarray:
+    """Completed steps: one int, or one per leaf (0 where it is frozen)."""
     value = state[STEP]
-    if _is_count(value):
-        return _count(value, "'step' of the state")
+    if is_count(value):
+        return count(value, "'step' of the state")
     if trees.is_leaf(value) and not plan.spec.is_leaf():
         raise StateError(f"'step' of the state is an int, or a nesting of ints like the params; got {value!r:.80}")
-    found: list[int | None] = []
-    for n, leaf, program in zip(
-        trees.match(plan.spec, value, "'step' of the state"), plan.leaves, plan.programs, strict=True
-    ):
-        if not (n is None if program is None else _is_count(n)):
+    found = trees.leaves_of(plan.spec, value)
+    if found is not None:
+        for i in plan.frozen:
+            found[i] = 0 if found[i] is None else None
+        if set(map(type, found)) == {int} and min(found) >= 0:
+            return np.array(found, np.int64)
+    found = trees.match(plan.spec, value, "'step' of the state")
+    for i, (n, leaf, program) in enumerate(zip(found, plan.leaves, plan.programs, strict=True)):
+        if not (n is None if program is None else is_count(n)):
             rule = "None, since the leaf is frozen" if program is None else "an int"
             raise StateError(f"'step' of the state at {where(leaf.path)} is {rule}; got {n!r:.80}")
-        found.append(None if n is None else _count(n, f"'step' of the state at {where(leaf.path)}"))
-    return found
+        found[i] = 0 if n is None else count(n, f"'step' of the state at {where(leaf.path)}")
+    return np.array(found, np.int64)
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether it is an int, or an array that is one."""
     if isinstance(value, bool | str):
         return False
     if isinstance(value, int | np.integer):
@@ -197,7 +199,8 @@ def _is_count(value: Any) -> bool:
     return hasattr(value, "shape") and tuple(value.shape) == () and "int" in dtype_name(getattr(value, "dtype", ""))
 
 
-def _count(value: Any, what: str) -> int:
+def count(value: Any, what: str) -> int:
+    """A count of completed steps as an int."""
     value = int(value)
     if value < 0:
         raise StateError(f"{what} counts completed steps, so it is at least 0; got {value}")

@@ -16,15 +16,13 @@ from . import backend as backends
 from . import checks, libraries
 from . import params as trees
 from . import state as states
-from .backend import Choice
 from .clock import Clock
 from .complexes import from_pairs
-from .drive import Row, Work, drive
+from .drive import Work, drive
 from .errors import HyperparameterError, names
-from .evaluate import Evaluated, library
 from .groups import Branch, assign
 from .look import Quick, Seen, bind, careful
-from .plan import Batch, Leaf, Plan, build, describe, one_batch
+from .plan import Batch, Plan, build, describe, for_evaluation
 
 KEPT_PLANS = 16
 KEPT_QUICK = 4  # one optimizer may step a few models in turn
@@ -40,6 +38,7 @@ class Stepper:
         self.declared = {s: spec for part in parts for s, spec in part.page.slots.items() if spec.shape == "given"}
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
         self.recent: tuple[Quick, ...] = ()
+        self.stepped: Plan | None = None
         self.locks: dict[int, threading.Lock] = {}
 
     @property
@@ -53,6 +52,8 @@ class Stepper:
             if quick.same_as == (backends.chosen(), type(params)):
                 seen = quick.look(params, grads, state, donate)
                 if seen is not None:
+                    if quick is not self.recent[0]:
+                        self.recent = (quick, *(q for q in self.recent if q is not quick))
                     return seen
         return None
 
@@ -66,19 +67,24 @@ class Stepper:
             self.recent = (Quick(plan, *same_as), *self.recent[: KEPT_QUICK - 1])
         return seen
 
-    def plan(self, spec: Any, leaves: list, grads: list) -> Plan:
-        """The plan for these leaves, made once for each structure, dtypes and shapes."""
+    def plan(self, spec: Any, leaves: list, grads: list | None, evaluation: bool = False) -> Plan:
+        """The plan for these leaves, made once for each structure, dtypes and shapes.
+
+        Without grads nothing is compiled, or (`evaluation`) the eval pages are.
+        """
         paths = trees.paths(spec)
+        given = [None] * len(leaves) if grads is None else grads
         checks.leaves(paths, leaves)
-        checks.grads(paths, leaves, grads)
+        checks.grads(paths, leaves, given)
         branch_of = assign(self.branches, paths)
-        described = tuple(describe(*four) for four in zip(paths, leaves, grads, branch_of, strict=True))
+        described = tuple(describe(*four) for four in zip(paths, leaves, given, branch_of, strict=True))
         kind = libraries.of_leaves(leaves).kind
-        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)))
+        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)), evaluation)
         with self.lock:
             plan = self.plans.get(key)
             if plan is None:
-                plan = self.plans[key] = build(spec, described, self.chains, leaves)
+                plan = build(spec, described, self.chains, leaves)
+                plan = self.plans[key] = for_evaluation(plan, self.chains, leaves) if evaluation else plan
                 if len(self.plans) > KEPT_PLANS:
                     self.plans.popitem(last=False)
             self.plans.move_to_end(key)
@@ -105,27 +111,14 @@ class Stepper:
     def evaluated(self, params: Any, state: Any) -> Any:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
-        plan = self.plan(spec, leaves, leaves)
+        plan = self.plan(spec, leaves, None, evaluation=True)
         slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
+        bounds = [bind(batch, leaves, leaves, slots, donate=False) for batch in plan.batches]
+        works = self._works(plan, bounds, Clock(self.branches, plan, state).rows(done=True), slots, {})
         found = list(leaves)
-        number = self.numbers_at({})
-        for batch, (rows, row_of) in zip(plan.batches, Clock(self.branches, plan, state).rows(done=True), strict=True):
-            for k, i in enumerate(batch.leaves):
-                leaf, row = plan.leaves[i], rows[row_of[k]]
-                chain = self.chains[leaf.branch]
-                if chain is None or chain.evaluated_at is None:
-                    continue
-                program = chain.eval_program(leaf.real_shape)
-                single = Leaf(leaf.path, leaf.shape, leaf.param, leaf.param, leaf.branch)
-                choice = Choice(Evaluated(library(leaves[i])), "eval_params")
-                alone = one_batch(program, choice, single, i)
-                named = dict(zip(batch.program.numbers, row.numbers, strict=True))
-                kept = Row(row.branch, row.t, tuple(named[n] for n in program.numbers))
-                bound = bind(alone, leaves, leaves, slots, donate=False)
-                work = Work(alone, bound, [kept], np.zeros(1, np.int64), self._scalars(alone, slots), {})
-                found[i] = drive(Plan(spec, plan.leaves, (alone,), plan.programs), [work], number)[0]["p"][0]
-                if leaf.complex:
-                    found[i] = from_pairs(libraries.namespace(found[i]), found[i], leaves[i], in_place=False)
+        for work, outputs in zip(works, drive(plan, works, self.numbers_at({})), strict=True):
+            for i, value in zip(work.batch.leaves, self._single(work, outputs["p"], leaves, donate=False), strict=True):
+                found[i] = value
         return trees.rebuild(spec, found)
 
     # -- the step ---------------------------------------------------------
@@ -141,17 +134,24 @@ class Stepper:
 
     def _finish(self, seen: Seen, params: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
         plan = seen.plan
+        self._take_turns(plan)
         self._must_be_read(plan, overrides)
         givens = self._givens(overrides)
         clock = Clock(self.branches, plan, state)
-        works = []
-        for batch, bound, (rows, row_of) in zip(plan.batches, seen.bounds, clock.rows(), strict=True):
-            works.append(Work(batch, bound, rows, row_of, self._scalars(batch, seen.slots), givens))
+        works = self._works(plan, seen.bounds, clock.rows(), seen.slots, givens)
         number = self.numbers_at(overrides)
         stored = drive(plan, works, number)
         new_params, slots = self._result(seen, works, stored, params, state, donate)
         after = clock.after(works)
         return new_params, {key: after[key] if key in after else slots[key] for key in state}
+
+    def _take_turns(self, plan: Plan) -> None:
+        """Only the plan that stepped last keeps buffers: memory is bounded by one step, however many plans there are."""
+        before, self.stepped = self.stepped, plan
+        if before is not None and before is not plan:
+            for batch in before.batches:
+                if hasattr(batch.compiled, "release"):
+                    batch.compiled.release()
 
     @staticmethod
     def _must_be_read(plan: Plan, overrides: Mapping[str, Any]) -> None:
@@ -175,6 +175,12 @@ class Stepper:
                 raise HyperparameterError(f"{name} is a number; got {value!r:.80}") from None
         return found
 
+    def _works(self, plan: Plan, bounds: list, rows: list[tuple], slots: dict[str, list], givens: dict) -> list[Work]:
+        return [
+            Work(batch, bound, distinct, row_of, self._scalars(batch, slots), givens)
+            for batch, bound, (distinct, row_of) in zip(plan.batches, bounds, rows, strict=True)
+        ]
+
     def _scalars(self, batch: Batch, slots: dict[str, list]) -> dict[str, np.ndarray]:
         return {slot: np.array([float(slots[slot][i]) for i in batch.leaves]) for slot in batch.scalars}
 
@@ -192,15 +198,13 @@ class Stepper:
 
         for work, outputs in zip(works, stored, strict=True):
             for name, values in outputs.items():
-                old = lists[name]
-                if work.batch.complex:
-                    xp = libraries.namespace(values[0])
-                    values = [from_pairs(xp, v, old[i], donate) for v, i in zip(values, work.batch.leaves, strict=True)]
-                if len(values) == len(old):
+                values = self._single(work, values, lists[name], donate)
+                if len(values) == len(plan.leaves):
                     fresh[name] = values
                 else:
+                    into = results(name)
                     for i, value in zip(work.batch.leaves, values, strict=True):
-                        results(name)[i] = value
+                        into[i] = value
             self._store_scalars(work, results, seen.slots, donate)
 
         if not donate:
@@ -214,14 +218,22 @@ class Stepper:
         return put_back("p", params), {slot: put_back(slot, state[slot]) for slot in seen.slots}
 
     @staticmethod
+    def _single(work: Work, values: list, old: list, donate: bool) -> list:
+        """Pairs of reals as complex arrays again; others as they are."""
+        if not work.batch.complex:
+            return values
+        xp = libraries.namespace(values[0])
+        return [from_pairs(xp, v, old[i], donate) for v, i in zip(values, work.batch.leaves, strict=True)]
+
+    @staticmethod
     def _left_alone(plan: Plan, values: list, donate: bool) -> list:
         """Leaves without a gradient keep their values, copied: a later donation must not reach the old state."""
-        if donate or (len(plan.batches) == 1 and len(plan.batches[0].leaves) == len(values)):
-            return list(values)
-        return [
-            v if v is None or leaf.grad is not None or program is None else libraries.namespace(v).asarray(v, copy=True)
-            for v, leaf, program in zip(values, plan.leaves, plan.programs, strict=True)
-        ]
+        values = list(values)
+        mine = [] if donate else [i for i in plan.asleep if values[i] is not None]
+        xp: Any = libraries.namespace(values[mine[0]]) if mine else None
+        for i in mine:
+            values[i] = xp.asarray(values[i], copy=True)
+        return values
 
     def _store_scalars(self, work: Work, results: Callable[[str], list], slots: dict[str, list], donate: bool) -> None:
         for slot in work.batch.program.slots:

@@ -324,3 +324,21 @@ def test_a_child_forked_while_another_thread_compiles_goes_on(folder):
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", "import sys\n" + FORK]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_numba_that_does_not_compile_is_passed_over():
+    """Installed but disabled, or broken: NumPy steps, and backends() says why."""
+    script = """
+import numpy as np, samestep as ss
+params = np.ones(3)
+assert ss.explain(ss.adamw(), params).backend("") == "numpy"
+ss.adamw().step(params, params, ss.adamw().init(params))
+print(next(entry.reason for entry in ss.backends() if entry.name == "numba"))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "NUMBA_DISABLE_JIT is set" in done.stdout, done.stderr
+    broken = "import sys; sys.modules['numba'] = None\n" + script
+    environment.pop("NUMBA_DISABLE_JIT")
+    done = subprocess.run([sys.executable, "-c", broken], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "numba" in done.stdout, done.stderr

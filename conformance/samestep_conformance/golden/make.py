@@ -1,6 +1,6 @@
 """Records what other libraries do: `python -m samestep_conformance.golden.make [case ...]` writes <case>.json here.
 
-timm asks for a torchvision that brings another torch: `pip install --no-deps --target DIR timm`, then PYTHONPATH=DIR.
+timm needs nothing that it asks for: `pip install --no-deps --target DIR timm`, then PYTHONPATH=DIR (README.md here).
 """
 
 import json

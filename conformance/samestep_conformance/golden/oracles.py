@@ -111,8 +111,9 @@ def available(library: str) -> bool:
     if library == "keras":
         os.environ.setdefault("KERAS_BACKEND", "jax")
     spec = util.find_spec(library)
-    if library == "timm" and spec and not util.find_spec("torchvision"):
-        # timm and timm.optim import its models, and those torchvision; the files of timm.optim need neither
+    if library == "timm" and spec:
+        # timm and timm.optim import its models, and those a torchvision that goes with this very torch; the files of
+        # timm.optim need neither
         for name, folder in {"timm": "", "timm.optim": "optim"}.items():
             stub = sys.modules.setdefault(name, ModuleType(name))
             stub.__path__ = [os.path.join(place, folder) for place in spec.submodule_search_locations or ()]

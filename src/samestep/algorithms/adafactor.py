@@ -2,10 +2,9 @@
 
 Shazeer, Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, https://arxiv.org/abs/1804.04235.
 
-    b = 1 - t^(-decay_rate);   q = g^2 + eps
-    rows <- b rows + (1 - b) mean_last(q);   cols <- b cols + (1 - b) mean_secondlast(q)
-    u = g / sqrt(rows cols / mean(rows));   u <- u / max(1, RMS(u) / clip_threshold)
-    a = min(lr, 1 / sqrt(t)) max(eps2, RMS(p));   p <- p - a u
+    b = 1 - t^(-decay_rate);  rows <- b rows + (1 - b) mean_last(g^2 + eps);  cols the same with mean_secondlast
+    u = g / sqrt(rows cols / mean(rows));  u <- u / max(1, RMS(u) / clip_threshold);  leading axes are a batch
+    a = min(lr, 1 / sqrt(t)) max(eps2, RMS(p));  p <- p - a u
 """
 
 from array_api_compat import array_namespace
@@ -45,11 +44,19 @@ def scale_by_adafactor(
     scale_parameter: bool = True,
     warmup_init: bool = False,
 ):
-    """The whole step of Adafactor, lr included; `apply_update` follows. The arguments are those of `adafactor`."""
+    """The whole step of Adafactor, lr included; its equations and source: help("samestep.algorithms.adafactor").
+
+    Args:
+        lr, decay_rate, eps, eps2, clip_threshold, beta1, relative_step, scale_parameter, warmup_init: see `adafactor`.
+
+    >>> import samestep as ss
+    >>> ss.scale_by_adafactor(lr=0.01) in ss.adafactor().chains[0].parts
+    True
+    """
     xp = array_namespace(u)
     b, q = 1 - t**-decay_rate, u * u + eps
     state = {}
-    if u.ndim >= 2:
+    if u.ndim >= 2 and u.size > 0:  # a mean of nothing is nan
         state["rows"] = rows = b * rows + (1 - b) * xp.mean(q, axis=-1, keepdims=True)
         state["cols"] = cols = b * cols + (1 - b) * xp.mean(q, axis=-2, keepdims=True)
         u = u / xp.sqrt(rows / xp.mean(rows, axis=-2, keepdims=True)) / xp.sqrt(cols)
@@ -93,26 +100,19 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
         a = min(lr, 1 / sqrt(t)) max(eps2, RMS(p));  p <- p (1 - weight_decay a) - a u
 
     Args:
-        lr, relative_step: the largest relative step, 0.01, which falls as 1 / sqrt(t); False: the step is lr.
-        decay_rate: the second moments decay with 1 - t^(-decay_rate), 0.8.
-        eps, eps2: added to the squared gradient, 1e-30; the least scale of a parameter, 1e-3.
-        clip_threshold: the largest root mean square of u, 1.
-        beta1: momentum on the finished step; None or 0 keeps no buffer.
-        scale_parameter: whether the step is relative to the root mean square of the parameter.
-        warmup_init: the bound lr grows as lr t / 10000.
-        weight_decay: decay by the step size a; 0 leaves the part out.
-        maximize: climb instead of descend.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        lr, relative_step: the largest relative step, 0.01, which falls as 1 / sqrt(t), True; False: the step is lr.
+        scale_parameter, eps2, warmup_init: scale by RMS(p), True, at least 1e-3; the bound lr is lr t / 10000, False.
+        decay_rate, eps, clip_threshold: decay is 1 - t^(-decay_rate), 0.8; added to g^2, 1e-30; the largest RMS(u), 1.
+        beta1, weight_decay: momentum on the finished step, None or 0: no buffer; decay by the step size a, 0: none.
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays; slots, in the compute dtype: from two dimensions on `rows` (last axis 1) and `cols`
-    (second last axis 1; leading axes are a batch), else `v`; with momentum also `m`.
+    Params are floating arrays; slots in the compute dtype: `rows`, `cols` (2-D on, not empty), else `v`; `m` if beta1.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
 
     >>> import numpy as np, samestep as ss
-    >>> opt, params = ss.adafactor(), np.ones((3, 2))
-    >>> {slot: getattr(x, "shape", x) for slot, x in opt.init(params).items()}
+    >>> {slot: getattr(x, "shape", x) for slot, x in ss.adafactor().init(np.ones((3, 2))).items()}
     {'step': 0, 'rows': (3, 1), 'cols': (1, 2)}
     """
     part = scale_by_adafactor(lr=lr, beta1=None if beta1 == 0 else beta1, **hyper)

@@ -29,13 +29,13 @@ def scale_by_adagrad(
     initial_accumulator: nonnegative = 0.0,
     lr_decay: nonnegative = 0.0,
 ):
-    """The direction of AdaGrad.
+    """The direction of AdaGrad; its equations and source: help("samestep.algorithms.adagrad").
 
     Args:
-        eps: keeps the quotient finite.
+        eps: keeps the quotient finite, 1e-10.
         eps_mode: "outside" or "inside" the root.
-        initial_accumulator: where the sum starts.
-        lr_decay: the direction is divided by 1 + (t - 1) lr_decay.
+        initial_accumulator: where the sum starts, 0.
+        lr_decay: the direction is divided by 1 + (t - 1) lr_decay, 0.
 
     >>> import samestep as ss
     >>> ss.scale_by_adagrad(eps_mode="inside")
@@ -60,7 +60,7 @@ def adagrad(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, **hyper)
         eps_mode: "outside" as above; "inside": sqrt(n + eps), as in optax and Keras.
         initial_accumulator: where n starts, 0; read by `init` alone.
         lr_decay: as above, 0.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slot `n` in the compute dtype.

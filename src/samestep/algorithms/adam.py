@@ -8,7 +8,6 @@ Reddi, Kale, Kumar, "On the Convergence of Adam and Beyond", 2018, https://arxiv
     u = m / c1 / (sqrt(v / c2 + eps_root) + eps)        "outside", algorithm 1
     u = m / c1 / sqrt(v / c2 + eps_root + eps)          "inside"
     u = sqrt(c2) / c1 m / (sqrt(v + eps_root) + eps)    "hat", the paper's epsilon hat
-
     amsgrad, x in place of v in u:
     "post"  x = v_max <- max(v_max, v)       "pre"      x / c2 = v_max <- max(v_max, v / c2)
     "paper" the same, with c1 = c2 = 1       "inplace"  x / c2 = v <- v + (1 - beta2) / c2 max(g^2 - v, 0)
@@ -40,7 +39,10 @@ def scale_by_adam(
     amsgrad: Literal[False, True, "post", "pre", "paper", "inplace"] = False,
     bias_correction: bool = True,
 ):
-    """The direction of Adam; the arguments are those of `adam`.
+    """The direction of Adam; its equations and source: help("samestep.algorithms.adam").
+
+    Args:
+        beta1, beta2, eps, eps_mode, eps_root, amsgrad, bias_correction: as in `adam`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_adam(eps=1e-6), ss.descend(0.01)) == ss.adam(0.01, eps=1e-6)
@@ -74,17 +76,13 @@ def adam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
         m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  p <- p - lr m_hat / (sqrt(v_hat) + eps)
 
     Args:
-        lr: step size, 1e-3.
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        lr, weight_decay: step size, 1e-3; coupled decay, 0: weight_decay p is added to the gradient.
         beta1, beta2: the decay of the means, 0.9 and 0.999.
-        eps: keeps the quotient finite, 1e-8.
+        eps, eps_root: keeps the quotient finite, 1e-8; added below the root, 0.
         eps_mode: "outside" as above; "inside": sqrt(v_hat + eps); "hat": eps beside the raw sqrt(v), as in Keras.
-        eps_root: added below the root, 0.
-        amsgrad: use the largest v so far: False, "post" or True (torch), "pre" (optax), "paper" (no bias correction),
-            "inplace" (no further slot: v itself never falls).
+        amsgrad: the largest v: False, "post" or True (torch), "pre" (optax), "paper" (uncorrected), "inplace" (in v).
         bias_correction: m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t), True; else m and v.
-        maximize: climb instead of descend.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slots `m`, `v`, and `v_max` with most amsgrads, in the compute dtype.
 
@@ -106,14 +104,17 @@ def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
         p <- p (1 - lr weight_decay) - lr m_hat / (sqrt(v_hat) + eps), with m and v as in `adam`
 
     Args:
-        lr: step size, 1e-3.
-        weight_decay: decoupled decay, 1e-2; 0 leaves the part out.
+        lr, weight_decay: step size, 1e-3; decoupled decay, 1e-2, of which 0 leaves the part out.
+        beta1, beta2, eps, eps_root: as in `adam`, 0.9, 0.999, 1e-8 and 0.
+        eps_mode, amsgrad, bias_correction, maximize, cautious: as in `adam`, "outside", False, True, False and False.
 
-    The other arguments, the params, slots and errors are those of `adam`; either takes the other's state.
+    Params are floating arrays; slots `m`, `v` and `v_max` in the compute dtype, as in `adam`: either takes the other's.
 
-    >>> import numpy as np, samestep as ss
-    >>> opt, params = ss.adamw(0.5, eps=0.0, weight_decay=0.5), np.array([1.0, -1.0])
-    >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0]
-    array([ 0.25, -0.25])
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+
+    >>> import samestep as ss
+    >>> ss.adamw(0.5, weight_decay=0.1) == ss.chain(ss.scale_by_adam(), ss.decay(0.1), ss.descend(0.5))
+    True
     """
     return [scale_by_adam(**hyper), decay(weight_decay) if weight_decay else None, descend(lr)]

@@ -36,7 +36,10 @@ def scale_by_adan(
     eps_mode: Literal["outside", "inside"] = "outside",
     bias_correction: bool = True,
 ):
-    """The direction of Adan; the arguments are those of `adan`.
+    """The direction of Adan; its equations and source: help("samestep.algorithms.adan").
+
+    Args:
+        beta1, beta2, beta3, eps, eps_mode, bias_correction: as in `adan`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_adan(), ss.descend(0.01)) == ss.adan(0.01)
@@ -70,7 +73,7 @@ def adan(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, no_prox: bo
         eps: keeps the quotient finite, 1e-8.
         eps_mode: "outside" as above; "inside": sqrt(n_hat + eps), as in the paper.
         bias_correction: m_hat = m / (1 - beta1^t) and so on, True; the paper has none.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slots `m`, `d`, `n`, `g_prev` in the compute dtype.

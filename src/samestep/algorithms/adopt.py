@@ -32,12 +32,12 @@ def scale_by_adopt(
     clip: nonnegative | None = 0.25,
     m_init: Literal["zero", "normalized"] = "zero",
 ):
-    """The direction of ADOPT.
+    """The direction of ADOPT; its equations and source: help("samestep.algorithms.adopt").
 
     Args:
-        beta1, beta2: the decay of the means.
-        eps: the least root that is divided by.
-        clip: the exponent of the bound on x, or None: no bound.
+        beta1, beta2: the decay of the means, 0.9 and 0.9999.
+        eps: the least root that is divided by, 1e-6.
+        clip: the exponent of the bound on x, 0.25, or None: no bound.
         m_init: "zero", or "normalized": m is x in the first step that moves, as in the paper's first version.
 
     >>> import samestep as ss
@@ -81,7 +81,7 @@ def adopt(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, decoupled:
         eps: the least root that is divided by, 1e-6.
         clip: x is held between -(t - 1)^clip and (t - 1)^clip, 0.25; None: no clip, the paper's algorithm.
         m_init: "zero", or "normalized": m = x in the first step that moves, as in the paper's first version.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     The first step only fills v. Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.

@@ -19,11 +19,11 @@ from ..trace.namespace import sum_over_params
 
 @direction(p0=kept(copy), r=kept(0.0), G=0.0)
 def scale_by_dog(u, p, p0, r, G, *, reps_rel: positive = 1e-6, eps: nonnegative = 1e-8):
-    """The direction of DoG: the gradient times the largest distance so far over the root of the squared gradients' sum.
+    """The direction of DoG; its equations and source: help("samestep.algorithms.dog").
 
     Args:
         reps_rel: the first distance, relative to 1 + |p|, 1e-6; 1e-4 with batch normalisation.
-        eps: added to the sum of squared gradients.
+        eps: added to the sum of squared gradients, 1e-8.
 
     >>> import samestep as ss
     >>> ss.scale_by_dog(reps_rel=1e-4)
@@ -53,7 +53,7 @@ def dog(lr: nonnegative = 1.0, *, weight_decay: nonnegative = 0.0, **hyper):
         reps_rel: the first r is reps_rel (1 + |p_0|), 1e-6; 1e-4 with batch normalisation.
         eps: added to G, 1e-8.
         weight_decay: coupled decay (added to the gradient); 0 leaves the part out.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     The authors evaluate at an average of the iterates. `restart` keeps p0 and r unless they are named.

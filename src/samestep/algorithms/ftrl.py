@@ -57,7 +57,16 @@ def ftrl_step(
     framework_sigma: bool = False,
     z0: Literal["prox", "zeros"] = "prox",
 ):
-    """The step of FTRL-Proximal, in `ftrl`'s numbers; here None stands for lr_power=-0.5 and for no l2_shrinkage."""
+    """The step of FTRL-Proximal; its equations and source: help("samestep.algorithms.ftrl").
+
+    Args:
+        lr, beta, l1, l2, initial_accumulator, framework_sigma, z0: as in `ftrl`.
+        lr_power, l2_shrinkage: as in `ftrl`; None stands for -0.5, and for no shrinkage.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.ftrl_step(lr=0.1, l1=1.0)) == ss.ftrl(0.1, l1=1.0)
+    True
+    """
     xp = array_namespace(p)
     before, after = _power(n, lr_power), _power(n + u * u, lr_power)
     inverse = (beta + after) / lr
@@ -85,9 +94,9 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         l2: (l2 / 2) |p|^2 in the objective, 0; Keras and TensorFlow write half of it.
         initial_accumulator: the first n, 0.
         l2_shrinkage: adds 2 l2_shrinkage p to the gradient in z, not in n; 0 leaves it out.
-        framework_sigma: both powers in sigma over lr_t, as other libraries have it; the same for a constant lr only.
+        framework_sigma: both powers in sigma over lr_t, as other libraries have it; False. The same for a constant lr.
         z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
 
     Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0.
 

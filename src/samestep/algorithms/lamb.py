@@ -16,7 +16,7 @@ from .adam import scale_by_adam
 
 @direction()
 def add_decay(u, p, *, weight_decay: nonnegative):
-    """Add the parameter to the direction, so that what follows sees the decay too.
+    """Add the parameter to the direction, so that the ratio sees the decay too: help("samestep.algorithms.lamb").
 
     Args:
         weight_decay: how much of the parameter.
@@ -45,17 +45,17 @@ def lamb(
 
     Args:
         lr: step size, 1e-3.
-        beta1: the decay of the first moment, 0.9.
-        beta2: the decay of the second moment, 0.999.
+        beta1, beta2: the decay of the moments, 0.9 and 0.999.
         eps: added to the root of the second moment, 1e-6.
         weight_decay: added to the direction before its norm is taken; 0 leaves the part out.
         phi: (low, high), between which the norm of the parameter is held; None leaves it as it is.
         bias_correction: True; False with phi=(0.0, 10.0) is the paper's third version.
-        eps_mode, eps_root, amsgrad: as in `adam`.
-        maximize: climb instead of descend.
+        eps_mode, eps_root, amsgrad: as in `adam`, "outside", 0 and False.
+        maximize: climb instead of descend, False.
         cautious: mask Adam's direction, before decay and ratio: False, "mean", "count" or "none".
 
-    Params are floating arrays of any shape, each with a ratio of its own; slots `m` and `v` in the compute dtype.
+    Params are floating arrays, each with a ratio of its own; slots `m`, `v`, and `v_max` with most amsgrads, in the
+    compute dtype.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

@@ -16,11 +16,11 @@ from ..page import direction, nonnegative, unit, zeros
 
 @direction(m=zeros)
 def scale_by_lion(u, m, *, beta1: unit = 0.9, beta2: unit = 0.99):
-    """The direction of Lion.
+    """The direction of Lion; its equations and source: help("samestep.algorithms.lion").
 
     Args:
-        beta1: the weight of the momentum in the sign.
-        beta2: the decay of the momentum, which is updated after its use.
+        beta1: the weight of the momentum in the sign, 0.9.
+        beta2: the decay of the momentum, which is updated after its use, 0.99.
 
     >>> import samestep as ss
     >>> ss.scale_by_lion(beta1=0.95)
@@ -37,11 +37,11 @@ def lion(lr: nonnegative = 1e-4, *, weight_decay: nonnegative = 0.0, **hyper):
         u = sign(beta1 m + (1 - beta1) g);  p <- p (1 - lr weight_decay) - lr u;  m <- beta2 m + (1 - beta2) g
 
     Args:
-        lr: step size; 3 to 10 times smaller than AdamW's.
+        lr: step size, 1e-4; 3 to 10 times smaller than AdamW's.
         beta1: the weight of the momentum in the sign, 0.9.
         beta2: the decay of the momentum, 0.99.
         weight_decay: decoupled decay; 0 leaves the part out.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slot `m` in the compute dtype.

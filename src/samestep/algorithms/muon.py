@@ -38,7 +38,15 @@ def scale_by_muon(
     beta2: unit = 0.95,
     eps: nonnegative = 1e-8,
 ):
-    """The direction of Muon for matrices, of Adam for every other leaf. Numbers as in `muon`."""
+    """The direction of Muon for matrices, of Adam for others; equations and source: help("samestep.algorithms.muon").
+
+    Args:
+        momentum, nesterov, bias_correction, ns_steps, ns_coeffs, ns_eps, scale, layout, beta1, beta2, eps: see `muon`.
+
+    >>> import samestep as ss
+    >>> ss.scale_by_muon() in ss.muon().chains[0].parts
+    True
+    """
     if u.ndim != 2:
         found = scale_by_adam.function(u, m, v, v, t, beta1=beta1, beta2=beta2, eps=eps)
         return {name: found[name] for name in ("u", "m", "v")}
@@ -85,33 +93,26 @@ def muon(lr: nonnegative = 0.02, *, aux_lr: nonnegative | None = None, weight_de
         p <- p (1 - lr weight_decay) - lr s X                 leaves that are no matrices: AdamW
 
     Args:
-        lr: step size, 0.02.
-        aux_lr: step size of the leaves that are no matrices; None takes lr.
-        momentum: the decay of m, 0.95.
-        nesterov: mix the gradient in once more, True; else X comes from m.
+        lr, aux_lr: step size, 0.02; that of the leaves that are no matrices, None: lr.
+        momentum, nesterov: the decay of m, 0.95; mix the gradient in once more, True; else X comes from m.
         bias_correction: divide both terms by what their weights add up to, as optax does, False.
-        ns_steps: Newton-Schulz iterations, 5.
-        ns_coeffs: (a, b, c), or one such triple for each iteration.
-        ns_eps: the least norm that is divided by, 1e-7.
-        scale: s: "original" sqrt(max(1, rows / cols)), "match_rms" 0.2 sqrt(max(rows, cols)),
-            "spectral" sqrt(rows / cols), "none" 1.
-        layout: how matrices lie: "out_in" (rows, cols), or "in_out", which swaps rows and cols in s.
-        beta1, beta2, eps: AdamW's for the other leaves, 0.9, 0.95, 1e-8.
-        weight_decay: decoupled decay for both, 0; s is not in it.
-        maximize: climb instead of descend.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        ns_steps, ns_eps: Newton-Schulz iterations, 5; the least norm that is divided by, 1e-7.
+        ns_coeffs: (a, b, c), or one such triple for each iteration; (3.4445, -4.775, 2.0315).
+        scale, layout: s: "original" sqrt(max(1, rows / cols)), "match_rms" 0.2 sqrt(max(rows, cols)),
+            "spectral" sqrt(rows / cols), "none" 1; matrices lie "out_in"; "in_out" swaps rows and cols in s.
+        beta1, beta2, eps, weight_decay: AdamW's for the others, 0.9, 0.95, 1e-8; decoupled for both, 0; s is not in it.
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays; slot `m`, and where a leaf is no matrix `v`, in the compute dtype. Give embeddings and
+    Params are floating arrays; slot `m`, and `v` where a leaf is no matrix, in the compute dtype. Give embeddings and
     heads another optimizer through `groups`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
 
     >>> import numpy as np, samestep as ss
-    >>> opt, params = ss.muon(0.1), {"w": np.eye(2), "b": np.zeros(2)}
+    >>> opt, params = ss.muon(0.1), {"w": np.eye(1), "b": np.zeros(2)}
     >>> opt.step(params, params, opt.init(params))[0]["w"].round(2)
-    array([[0.89, 0.  ],
-           [0.  , 0.89]])
+    array([[0.93]])
     """
     part = scale_by_muon(**hyper)
     options = dict(part.options)

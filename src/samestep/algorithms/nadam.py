@@ -32,13 +32,13 @@ def scale_by_nadam(
     psi: nonnegative = 4e-3,
     schedule: Literal["dozat", "none"] = "dozat",
 ):
-    """The direction of NAdam.
+    """The direction of NAdam; its equations and source: help("samestep.algorithms.nadam").
 
     Args:
-        beta1, beta2: the decay of the means.
-        eps: keeps the quotient finite.
-        psi: how fast mu_t rises from beta1 / 2 to beta1.
-        schedule: "dozat" as above, or "none": mu_t = beta1.
+        beta1, beta2: the decay of the means, 0.9 and 0.999.
+        eps: keeps the quotient finite, 1e-8.
+        psi: how fast mu_t rises from beta1 / 2 to beta1, 4e-3.
+        schedule: "dozat", or "none": mu_t = beta1.
 
     >>> import samestep as ss
     >>> ss.scale_by_nadam(psi=1.0)
@@ -78,7 +78,7 @@ def nadam(
         eps: keeps the quotient finite, 1e-8.
         psi: of the schedule mu_t = beta1 (1 - 0.96^(t psi) / 2), 4e-3; Keras has 1.
         schedule: "dozat", that one, P the product of all mu so far; "none", mu_t = beta1, as in optax.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype, and the number `mu_product`.

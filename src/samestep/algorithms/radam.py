@@ -41,7 +41,10 @@ def scale_by_radam(
     threshold: above_four = 5.0,
     fallback: Literal["sgd", "skip"] = "sgd",
 ):
-    """The direction of RAdam; the arguments are those of `radam`.
+    """The direction of RAdam; its equations and source: help("samestep.algorithms.radam").
+
+    Args:
+        beta1, beta2, eps, eps_mode, threshold, fallback: as in `radam`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_radam(threshold=4.0), ss.descend(0.01)) == ss.radam(0.01, threshold=4.0)
@@ -94,7 +97,7 @@ def radam(
         eps_mode: "hat" as above (torch); "outside": sqrt(v_hat) + eps (optax); "inside": sqrt(v_hat + eps).
         threshold: of rho, 5 and never below 4; with beta2 = 0.999 the sixth step is the first above it.
         fallback: "sgd" as above; "skip": no step and no decay until then, as in the authors' code.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.

@@ -37,16 +37,16 @@ def scale_by_rmsprop(
     bias_correction: bool = False,
     initial_accumulator: nonnegative = 0.0,
 ):
-    """The direction of RMSprop.
+    """The direction of RMSprop; its equations and source: help("samestep.algorithms.rmsprop").
 
     Args:
-        rho: the decay of the mean square.
-        eps: keeps the quotient finite.
+        rho: the decay of the mean square, 0.99.
+        eps: keeps the quotient finite, 1e-8.
         eps_mode: "outside" or "inside" the root.
-        centered: the variance below in place of the mean square; with bias correction it is 0 at t = 1.
-        clamp_centered: a variance that rounding makes negative is 0; False gives nan there, as in torch.
-        bias_correction: divide the means by 1 - rho^t.
-        initial_accumulator: where the mean square starts.
+        centered: the variance in place of the mean square, False; with bias correction it is 0 at t = 1.
+        clamp_centered: a variance that rounding makes negative is 0, True; False gives nan there, as in torch.
+        bias_correction: divide the means by 1 - rho^t, False.
+        initial_accumulator: where the mean square starts, 0.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_rmsprop(centered=True), ss.descend(0.01)) == ss.rmsprop(0.01, centered=True)
@@ -91,13 +91,13 @@ def rmsprop(
         clamp_centered: a difference that rounding makes negative is 0, True; False gives nan there, as in torch.
         bias_correction: divide the means by 1 - rho^t, False; advisable from v = 0.
         initial_accumulator: where v starts, 0; read by `init` alone.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none"; not with momentum in the velocity form.
 
     Params are floating arrays of any shape; slots `v`, `mean` (centered) and `m` (momentum) in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or options that exclude each other.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.rmsprop(0.25, rho=0.75, eps=0.0), np.array([1.0, -1.0])

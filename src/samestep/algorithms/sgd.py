@@ -34,13 +34,12 @@ def momentum(
     form: Literal["classical", "ema"] = "classical",
     first_step: Literal["grad", "zero"] = "grad",
 ):
-    """The heavy ball.
+    """The heavy ball; its equations and sources: help("samestep.algorithms.sgd").
 
     Args:
-        momentum: the decay of the buffer.
-        dampening: what is taken off the weight of a gradient, in the classical form.
-        nesterov: look one step ahead.
-        form: "classical" or "ema", as above; ema is not debiased.
+        momentum: the decay of the buffer, 0.9.
+        dampening: what is taken off the weight of a gradient, in the classical form, 0.
+        nesterov, form: look one step ahead, False; "classical" or "ema", which is not debiased.
         first_step: of the classical form: "grad", m = g whatever dampening is, as in torch; "zero", m starts at 0.
 
     >>> import samestep as ss
@@ -57,10 +56,10 @@ def momentum(
 
 @update(m=zeros)
 def velocity(p, u, m, *, lr: nonnegative, momentum: unit = 0.9, nesterov: bool = False):
-    """The heavy ball with lr inside the buffer, in place of `descend`; another one where lr changes.
+    """The heavy ball with lr inside the buffer, in place of `descend`: help("samestep.algorithms.sgd").
 
     Args:
-        lr, momentum, nesterov: as in `sgd`.
+        lr, momentum, nesterov: as in `sgd`; momentum is 0.9.
 
     >>> import samestep as ss
     >>> ss.chain(ss.velocity(0.1, momentum=0.9)) == ss.sgd(0.1, momentum=0.9, form="velocity")
@@ -83,19 +82,18 @@ def sgd(
     cautious: Masks = False,
     **hyper,
 ):
-    """Gradient descent, with momentum in three forms (Polyak, 1964; Sutskever et al., 2013).
+    """Gradient descent, with momentum in three forms (Polyak, 1964, https://doi.org/10.1016/0041-5553(64)90137-5).
 
         m <- momentum m + (1 - dampening) g;  p <- p - lr m
 
     Args:
-        lr: step size, 1e-3.
-        momentum: the decay of the buffer, 0: no buffer.
+        lr, momentum: step size, 1e-3; the decay of the buffer, 0: no buffer.
         form: "classical" as above; "ema": (1 - momentum) g is added; "velocity": lr g is, and p <- p - m (Keras).
         weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
         dampening: as above, 0; only in the classical form without nesterov.
         nesterov: look one step ahead, in every form: momentum m + (1 - dampening) g for m in the step, False.
         first_step: of the classical form, "grad": m = g whatever dampening is, as in torch; "zero": m starts at 0.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none"; needs momentum, and not the velocity form.
 
     Params are floating arrays of any shape; slot `m`, where momentum is not 0, in the compute dtype.

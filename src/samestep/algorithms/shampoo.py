@@ -34,11 +34,11 @@ def _inverse_root(xp, h, order, eps):
 
 @direction(h0=_factor(0), h1=_factor(1), h2=_factor(2), h3=_factor(3), h4=_factor(4))
 def scale_by_shampoo(u, h0, h1, h2, h3, h4, *, eps: positive = 1e-6, max_dim: count = 4096):
-    """The direction of Shampoo.
+    """The direction of Shampoo; its equations and source: help("samestep.algorithms.shampoo").
 
     Args:
-        eps: the first factors are eps times the identity, and the least eigenvalue is held at it.
-        max_dim: a longer axis gets no factor, and does not count in k.
+        eps: the first factors are eps times the identity, and the least eigenvalue is held at it, 1e-6.
+        max_dim: a longer axis gets no factor, and does not count in k, 4096.
 
     >>> import numpy as np, samestep as ss
     >>> list(ss.chain(ss.scale_by_shampoo(max_dim=3), ss.descend(0.1)).init(np.zeros((4, 2))))
@@ -72,11 +72,11 @@ def shampoo(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper)
         eps: the first factors are eps times the identity, 1e-6.
         max_dim: a longer axis gets no factor and does not count in k, 4096. A leaf without any just descends.
         weight_decay: decoupled decay; 0 leaves the part out.
-        maximize: climb instead of descend.
+        maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, ..., a square matrix for each axis, in the
-    compute dtype. The roots are computed in every step.
+    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis,
+    in the compute dtype. The roots are computed in every step.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

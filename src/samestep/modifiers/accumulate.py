@@ -10,13 +10,14 @@ from ..page import count, gradient, zeros
 
 @gradient(acc=zeros)
 def accumulate(u, acc, t, *, k: count, mean: bool = True):
-    """Collect k gradients and step with their mean; calls between change nothing but the sum and the count.
+    """Collect k gradients and step with their mean: help("samestep.modifiers.accumulate").
 
     Args:
         k: how many gradients make one step.
-        mean: divide by k; False steps with the sum.
+        mean: divide by k, True; False steps with the sum.
 
-    What follows in the chain counts whole steps: bias corrections, schedules, decay. Slot `acc` in the compute dtype.
+    Calls between change nothing but the sum and the count. What follows in the chain counts whole steps: bias
+    corrections, schedules, decay. Slot `acc` in the compute dtype.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.accumulate(2), ss.sgd(1.0)), np.array([1.0])

@@ -19,13 +19,13 @@ Masks = Literal[False, "mean", "count", "none"]  # the argument `cautious` of th
 
 @direction()
 def cautious(u, g, *, scale: Literal["mean", "count", "none"] = "mean", floor: positive = 1e-3):
-    """Mask the direction where it has not the gradient's sign, and scale up the rest; decay is not touched.
+    """Mask a direction where it lacks the gradient's sign, scale up the rest: help("samestep.modifiers.cautious").
 
     Args:
-        scale: "mean", "count" or "none", as above; the mean is over one leaf.
-        floor: the least mean that is divided by.
+        scale: "mean", "count" or "none"; the mean and the count are over one leaf.
+        floor: the least mean that is divided by, 1e-3.
 
-    The scale that some articles print, lr S / (S + 1), lost the factor `size`: it never scales up.
+    Decay is not touched. The scale lr S / (S + 1) of some articles lost the factor `size`: it never scales up.
 
     >>> import samestep as ss
     >>> ss.chain(ss.adamw(1e-3), ss.cautious()) == ss.adamw(1e-3, cautious="mean")

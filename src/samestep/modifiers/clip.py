@@ -18,7 +18,7 @@ from ..trace.namespace import sum_over_params
 def clip_by_global_norm(
     u, *, max_norm: positive, clip_eps: nonnegative = 0.0, nonfinite: Literal["nan", "zero", "torch"] = "nan"
 ):
-    """Scale the gradients down together when their joint norm is above `max_norm`.
+    """Scale all gradients down together when their joint norm is above `max_norm`: help("samestep.modifiers.clip").
 
     Args:
         max_norm: the largest norm that passes.

@@ -8,7 +8,7 @@ from ..page import nonnegative, update
 
 @update()
 def descend(p, u, *, lr: nonnegative):
-    """Move the parameter by `lr` against the direction.
+    """Move the parameter by `lr` against the direction: help("samestep.modifiers.descend").
 
     Args:
         lr: the step size, at least 0; the chain's own, shared by name.

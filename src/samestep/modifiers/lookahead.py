@@ -5,6 +5,7 @@ Zhang, Lucas, Hinton, Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2
     every k-th step: p <- slow + alpha (p - slow);   slow <- p
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from array_api_compat import array_namespace
@@ -19,7 +20,7 @@ def _at_slow(slow):
     return {"p": slow}
 
 
-@update(eval=_at_slow, slow=copy)
+@update(eval=_at_slow, slow=replace(copy, lasts=True))  # it is what the fast steps start again from
 def slow_weights(p, slow, t, *, k: count = 5, alpha: fraction = 0.5):
     """Every k-th step, pull the parameter back to the slow one and move that."""
     xp = array_namespace(p)

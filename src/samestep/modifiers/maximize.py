@@ -8,7 +8,7 @@ from ..page import gradient
 
 @gradient()
 def negate(u):
-    """Turn the gradient's sign; what `maximize=True` puts first in the chain.
+    """Turn the gradient's sign; what `maximize=True` puts first in the chain: help("samestep.modifiers.maximize").
 
     >>> import samestep as ss
     >>> ss.chain(ss.negate(), ss.descend(0.1))

@@ -11,15 +11,16 @@ from ..trace.namespace import sum_over_params
 
 
 @gradient(bad=0.0, nonfinite=0.0, good=0.0)
-def skip_nonfinite(u, t, bad, nonfinite, good, *, max_consecutive: count | None = 10):
-    """Leave params and state as they are when any gradient has an infinity or a nan.
+def skip_nonfinite(u, bad, nonfinite, good, *, max_consecutive: count | None = 10):
+    """Take no step when a gradient has an infinity or a nan: help("samestep.modifiers.skip_nonfinite").
 
     Args:
-        max_consecutive: so many bad steps in a row are skipped; the next one goes through, so that the trouble is seen.
-            None never gives up.
+        max_consecutive: so many bad steps in a row are skipped, 10; the next one goes through, so that the trouble is
+            seen. None never gives up.
 
-    What follows in the chain counts the steps that were taken; clip behind it. The state has the numbers `bad` (bad
-    steps in a row), `nonfinite` (bad steps so far) and `good` (steps taken).
+    A skipped step leaves params and state as they are. What follows in the chain counts the steps that were taken; clip
+    behind it. The state has the numbers `bad` (bad steps in a row), `nonfinite` (bad steps so far) and `good` (steps
+    taken; leaf by leaf once a leaf has slept).
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.skip_nonfinite(), ss.sgd(1.0)), np.array([1.0])
@@ -34,6 +35,6 @@ def skip_nonfinite(u, t, bad, nonfinite, good, *, max_consecutive: count | None 
         "bad": bad,
         "nonfinite": xp.where(finite, nonfinite, nonfinite + 1),
         "good": xp.where(taken, good + 1, good),
-        "t": xp.minimum(t, good + 1),  # the first is for leaves that slept
+        "t": good + 1,
         "when": taken,
     }

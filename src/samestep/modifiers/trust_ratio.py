@@ -23,13 +23,15 @@ def trust_ratio(
     norm_eps: nonnegative = 0.0,
     phi: tuple | None = None,
 ):
-    """Scale the direction of a leaf to the parameter's norm; a leaf in which either norm is 0 keeps its direction.
+    """Scale the direction of a leaf to the parameter's norm: help("samestep.modifiers.trust_ratio").
 
     Args:
-        trust_coefficient: the length of the new direction over the norm of the parameter.
-        min_norm: the least value of both norms.
-        norm_eps: added to the norm that is divided by. (Not `eps`, which the optimizer before has.)
+        trust_coefficient: the length of the new direction over the norm of the parameter, 1.
+        min_norm: the least value of both norms, 0.
+        norm_eps: added to the norm that is divided by, 0. (Not `eps`, which the optimizer before has.)
         phi: (low, high), between which the norm of the parameter is held; None leaves it as it is.
+
+    A leaf in which either norm is 0 keeps its direction.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.trust_ratio(), ss.descend(0.1)), np.array([3.0, 4.0])

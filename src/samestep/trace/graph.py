@@ -112,6 +112,8 @@ class Program:
     givens: tuple[str, ...]  # what only a call of step can give
     questions: tuple = ()
     totals: dict[Node, tuple] = field(default_factory=dict)  # (scope, ordinal): the same total in other programs
+    clocked: frozenset[str] = frozenset()  # number slots that inner clocks are made of
+    shared: frozenset[str] = frozenset()  # number slots that are the same for all leaves, since totals are in them
 
     @cached_property
     def nodes(self) -> list[Node]:

@@ -360,11 +360,17 @@ def sum_over_params(x: Any) -> Any:
     Args:
         x: an array (summed in each leaf in the pinned order first), or a number of the leaf.
 
-    >>> import samestep as ss
+    Raises:
+        TraceError: x is no symbol: it belongs in a page.
+
+    >>> import numpy as np, samestep as ss
     >>> @ss.gradient()
     ... def normalize(u):
     ...     xp = ss.array_namespace(u)
     ...     return {"u": u / xp.sqrt(ss.sum_over_params(u * u))}
+    >>> opt, params = ss.chain(normalize(), ss.descend(1.0)), [np.zeros(1), np.zeros(1)]
+    >>> opt.step(params, [np.array([3.0]), np.array([4.0])], opt.init(params))[0]
+    [array([-0.6]), array([-0.8])]
     """
     if not isinstance(x, Symbol):
         raise TraceError(f"sum_over_params belongs in a page, on what the page is called with; got {type(x).__name__}")

@@ -108,9 +108,9 @@ FREE: dict[str, Op] = {
     "argsort": Op(1, "xp.argsort({0}, axis={attr}[0], descending={attr}[1])"),
     "take": Op(2, "xp.take({0}, {1}, axis={attr})"),
     "eye": Op(1, "pinned.eye({0}, {attr})"),
-    "eigh": Op(1, "xp.linalg.eigh({0})", exactness=CALL),
-    "qr": Op(1, "xp.linalg.qr({0})", exactness=CALL),
-    "svd": Op(1, "xp.linalg.svd({0}, full_matrices=False)", exactness=CALL),
+    "eigh": Op(1, "pinned.linalg(xp.linalg.eigh, {0})", exactness=CALL),
+    "qr": Op(1, "pinned.linalg(xp.linalg.qr, {0})", exactness=CALL),
+    "svd": Op(1, "pinned.linalg(xp.linalg.svd, {0}, full_matrices=False)", exactness=CALL),
     "item": Op(1, "{0}[{attr}]"),
 }
 

@@ -1,0 +1,253 @@
+"""The trace of a chain: its pages are called once, one after another, and what they return goes on to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import TraceError, names
+from .page import Page, Part, Slot
+from .trace.graph import Kind, Node, Program, Rank, reachable
+from .trace.namespace import Symbol, Tracer
+
+if TYPE_CHECKING:
+    from .chain import Chain
+
+Floors = tuple[tuple[tuple, int], ...]  # (scope, ordinal) of a total -> level
+ARRAY = Kind(Rank.ARRAY, full=True)
+HOST = Kind(Rank.HOST)
+WRITES = {"gradient": ("u", "when", "t", "reset"), "direction": ("u",), "update": ("u", "p")}  # besides slots
+
+
+class Bus:
+    """What flows through a chain while it is traced."""
+
+    def __init__(self, shape: tuple[int, ...], floors: Floors = ()) -> None:
+        self.tracer = Tracer(shape, dict(floors))
+        source = self.tracer.source
+        self.p = self.start = source("input", "p", ARRAY)
+        self.u = self.g = source("input", "grad", ARRAY)
+        self.t = source("t", None, HOST)
+        self.gate: Symbol | None = None
+        self.reset: Symbol | None = None
+        self.outputs: dict[str, Symbol] = {}
+        self.inputs: dict[str, Symbol] = {}
+        self.idle: dict[str, Symbol] = {}  # what a slot becomes when its page leaves it as it was handed
+        self.givens: list[str] = []
+        self.clocks: list[Node] = []  # inner ones, as gradient parts return them
+        self.shared: set[str] = set()  # number slots that totals are in
+
+    def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
+        """Call one page and put what it returns on the bus."""
+        hyper = self._hyper(part)
+        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t}
+        slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
+        values.update(slots)
+        reads = page.reads if function is page.function else _positional(function)
+        accepted = _keywords(function)
+        result = function(*(values[name] for name in reads), **{k: v for k, v in hyper.items() if k in accepted})
+        allowed = {*writes, *(n for n, s in page.slots.items() if s.shape != "given")}
+        if not isinstance(result, dict) or set(result) - allowed:
+            got = names(set(result) - allowed) if isinstance(result, dict) else type(result).__name__
+            raise TraceError(
+                f"page {page.__name__} must return a dict with some of {names(sorted(allowed))}; got {got}"
+            )
+        return {k: self.tracer.symbol(v) for k, v in result.items()}
+
+    def apply(self, part: Part) -> None:
+        """Run a part of the chain."""
+        page = part.page
+        result = self.run(part, page, page.function, WRITES[page.kind])
+        for name, value in result.items():
+            self._check(page, name, value.node)
+        for name, spec in page.slots.items():
+            if spec.shape != "given" and name in result:
+                self._write(part, name, spec, result[name])
+        self.u = self._shaped(page, "u", result.get("u", self.u))
+        self.p = self._shaped(page, "p", result.get("p", self.p))
+        if "when" in result:
+            self.gate = self._joined("logical_and", self.gate, result["when"])
+        if "reset" in result:
+            self.reset = self._joined("logical_or", self.reset, result["reset"])
+        if "t" in result:
+            self.t = result["t"]
+            self.clocks.append(self.t.node)
+        if page.kind == "gradient":
+            self.g = self.u
+
+    @staticmethod
+    def _check(page: Page, name: str, node: Node) -> None:
+        steers = page.kind == "gradient"
+        condition = steers and name in ("when", "reset")
+        if condition is not node.kind.truth:
+            rule = "a condition" if condition else "a number or an array; xp.where makes one of a condition"
+            raise TraceError(f"{name!r} of {page.__name__} must be {rule}")
+        if condition and node.is_array:
+            raise TraceError(f"{name!r} of {page.__name__} is one condition for the leaf: write xp.all or xp.any")
+        if steers and name == "t" and node.kind.rank > Rank.TOTAL:
+            raise TraceError(f"'t' of {page.__name__} is one clock for all leaves: make it of totals (sum_over_params)")
+
+    def _joined(self, op: str, so_far: Symbol | None, value: Symbol) -> Symbol:
+        return value if so_far is None else self.tracer.apply(op, so_far, value)
+
+    def _shaped(self, page: Page, name: str, value: Symbol) -> Symbol:
+        return value if value.node.is_array else self.tracer.apply("full_like", self.p, value)
+
+    def _hyper(self, part: Part) -> dict[str, Any]:
+        found: dict[str, Any] = dict(part.options)
+        for key, hyper in part.page.hypers.items():
+            if hyper.number and key not in found:
+                rank = max(Rank.HOST, self.t.node.kind.rank)
+                found[key] = self.tracer.source("number", part.qualify(key), Kind(rank), self.t)
+        return found
+
+    def _slot(self, part: Part, name: str, spec: Slot, hyper: dict[str, Any]) -> Symbol:
+        qualified = part.qualify(name)
+        if spec.shape == "given":
+            self.givens.append(name)
+            return self.tracer.source("given", name, HOST)
+        op, kind = {
+            "array": ("input", ARRAY),
+            "scalar": ("state_scalar", Kind(Rank.LEAF)),
+            "number": ("state_number", HOST),
+        }[spec.shape]
+        if spec.shape == "array":  # rows, cols and the like have a shape of their own
+            kind = Kind(Rank.ARRAY, full=self._start(spec, hyper).node.kind.full)
+        symbol = self.inputs[qualified] = self.tracer.source(op, qualified, kind)
+        idle = handed = symbol
+        if self.reset is not None and not spec.lasts:
+            idle = handed = self.tracer.apply("where", self.reset, self._start(spec, hyper), symbol)
+        if self.gate is not None:
+            idle = self.tracer.apply("where", self.gate, handed, symbol)
+        self.idle[qualified] = idle
+        return handed
+
+    def _start(self, spec: Slot, hyper: dict[str, Any]) -> Symbol:
+        value = spec.start(self.tracer.namespace, self.start, hyper) if callable(spec.start) else spec.start
+        value = self.tracer.symbol(value)
+        return self._shaped_like_leaf(value) if spec.shape == "array" else value
+
+    def _shaped_like_leaf(self, value: Symbol) -> Symbol:
+        return value if value.node.is_array else self.tracer.apply("full_like", self.start, value)
+
+    def _write(self, part: Part, name: str, spec: Slot, value: Symbol) -> None:
+        qualified = part.qualify(name)
+        if spec.shape == "array":
+            value = self._shaped_like_leaf(value)
+        if spec.shape == "number" and _sums(value.node, self.reset):
+            self.shared.add(qualified)
+        if self.gate is not None:
+            value = self.tracer.apply("where", self.gate, value, self.inputs[qualified])
+        rank = value.node.kind.rank
+        if spec.shape == "number" and rank > Rank.TOTAL:
+            raise TraceError(
+                f"slot {name!r} of {part.page.__name__} is one number in the state: a value per leaf cannot go there"
+            )
+        if spec.shape == "scalar" and rank > Rank.LEAF:
+            raise TraceError(
+                f"slot {name!r} of {part.page.__name__} is one number per leaf, so an array cannot go there"
+            )
+        self.outputs[qualified] = value
+
+
+def _sums(value: Node, reset: Symbol | None) -> bool:
+    """Whether a total is in a number, and does not just decide that its slot starts again."""
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if node.op == "total":
+            return True
+        steered = reset is not None and node.op == "where" and node.args[0] is reset.node
+        stack.extend(node.args[1:] if steered else node.args)
+    return False
+
+
+def _keywords(function) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+
+
+def _positional(function) -> tuple[str, ...]:
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
+    """The program of a step for a leaf of this shape."""
+    bus = Bus(shape, floors)
+    for i, part in enumerate(chain.parts):
+        bus.tracer.scope = ("all",) if i < chain.shared else ("group",)
+        try:
+            bus.apply(part)
+        except TraceError as error:
+            raise TraceError(f"in page {part.page.__name__}: {error}") from error
+    p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
+    specs = {name: spec for name, spec, _ in chain.slots()}
+    outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
+    live = _live(p.node, outputs, bus, _read_by_eval(chain) & outputs.keys())
+    clocked = frozenset(str(n.attr) for n in reachable(bus.clocks) if n.op == "state_number")
+    outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
+    return Program(
+        outputs=outputs,
+        slots=tuple(n for n in specs if n in live and specs[n].shape != "number"),
+        numbers=tuple(n for n in specs if n in live and specs[n].shape == "number"),
+        givens=tuple(
+            dict.fromkeys(
+                g for g in bus.givens if any(n.op == "given" and n.attr == g for n in reachable(outputs.values()))
+            )
+        ),
+        questions=tuple(bus.tracer.questions.items()),
+        totals=dict(bus.tracer.totals),
+        clocked=clocked,
+        shared=frozenset(bus.shared - clocked),
+    )
+
+
+def _live(p: Node, outputs: dict[str, Node], bus: Bus, live: set[str]) -> set[str]:
+    """Slots that something needs: these, and those read by an output that is needed, or changed by the step."""
+    live = live | {name for name in outputs if outputs[name] is not bus.idle[name].node}
+    while True:
+        used = {n.index for n in reachable([p, *(outputs[name] for name in live)])}
+        grown = live | {name for name in outputs if bus.inputs[name].node.index in used}
+        if grown == live:
+            return live
+        live = grown
+
+
+def _read_by_eval(chain: Chain) -> set[str]:
+    part = chain.evaluated_at
+    return {part.qualify(name) for name in _positional(part.page.eval)} if part is not None else set()
+
+
+def trace_eval(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
+    """The program of the parameters to evaluate at."""
+    part = chain.evaluated_at
+    assert part is not None and part.page.eval is not None
+    bus = Bus(shape)
+    for before in chain.parts:
+        if before.page.kind == "gradient":
+            _completed(bus, before)
+    result = bus.run(part, part.page, part.page.eval, ("p",))["p"].node
+    nodes = reachable([result])
+    for node in nodes:
+        if node.op in ("total", "given") or (node.op == "input" and node.attr == "grad"):
+            what = {"total": "sum_over_params", "given": repr(node.attr)}.get(node.op, "the gradient")
+            raise TraceError(
+                f"the eval page of {part.page.__name__}, or the clock it reads, needs {what}, which only a step has: "
+                "keep the number in a slot and read that"
+            )
+    numbers = tuple(str(n.attr) for n in nodes if n.op == "state_number")
+    return Program({"p": result}, (), numbers, (), tuple(bus.tracer.questions.items()))
+
+
+def _completed(bus: Bus, part: Part) -> None:
+    """Take the count of completed steps through a gradient part: what it lies behind has completed one step less than
+    the clock of its next step says; or, where that one will start again, as many as the clock of the last one says.
+    """
+    done, apply = bus.t, bus.tracer.apply
+    bus.t = apply("add", done, 1)
+    ahead = bus.run(part, part.page, part.page.function, WRITES["gradient"])
+    inner = apply("subtract", ahead["t"], 1) if "t" in ahead else done
+    if "t" in ahead and "reset" in ahead:
+        bus.t = done
+        last = bus.run(part, part.page, part.page.function, WRITES["gradient"])["t"]
+        inner = apply("where", ahead["reset"], apply("minimum", last, done), inner)
+    bus.t = inner

@@ -1,0 +1,140 @@
+"""Cautious on every named constructor that has a direction: the mask alone, in its place, written out in NumPy."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import samestep as ss
+from samestep_conformance import checks
+from samestep_conformance.golden.problem import PROBLEMS
+
+STEPS = 20
+SHAPES = {"w": (5, 4), "b": (7,), "none": (0, 3)}
+SCALES = ("mean", "count", "none")
+FOUND = [
+    n for n in ss.__all__ if "cautious" in getattr(getattr(ss, n), "__signature__", inspect.Signature()).parameters
+]
+
+# What the constructors get, besides a decay where they have one: without momentum some directions are the gradient's.
+GIVEN = {
+    "adafactor": [{"beta1": 0.9}],
+    "adan": [{}, {"no_prox": True}],
+    "adopt": [{"beta2": 0.99}, {"beta2": 0.99, "decoupled": True}],
+    "dog": [{"reps_rel": 0.01}],
+    "muon": [{}, {"aux_lr": 0.003}],
+    "nadam": [{}, {"decay": "decoupled"}],
+    "radam": [{}, {"decay": "decoupled", "fallback": "skip"}],
+    "rmsprop": [{"momentum": 0.9}],
+    "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.9, "form": "ema"}],
+}
+CASES = [(name, given) for name in FOUND for given in GIVEN.get(name, [{}])]
+NO_MEMORY = ("adagrad", "dog")  # their direction has the gradient's sign everywhere: the mask drops zeros only
+AFTER = {"lamb": "scale_by_adam"}  # the mask stands behind this page; elsewhere behind the last direction
+
+
+def made(name, given, **more):
+    constructor = getattr(ss, name)
+    lr = constructor.__signature__.parameters["lr"].default
+    return constructor(**{"lr": 10 * lr, "weight_decay": 0.1, **given, **more})
+
+
+@ss.update()
+def probe(p, u):
+    """Shows the direction so far, as the new parameter; a copy, because a chain must do something with a gradient."""
+    return {"p": 1.0 * u}
+
+
+def cut(name, plain):
+    """The parts of the plain optimizer: those that make the gradient, the masked direction, and what follows it."""
+    parts = plain.chains[0].parts
+    gradients = [part for part in parts if part.page.kind == "gradient"]
+    directions = [part for part in parts if part.page.kind == "direction"]
+    last = next((i for i, part in enumerate(directions) if part.page.__name__ == AFTER.get(name)), len(directions) - 1)
+    end = len(gradients) + last + 1
+    return parts[: len(gradients)], parts[:end], parts[end:]
+
+
+def mask(u, g, scale):
+    """The three formulas of part A 2, in plain NumPy."""
+    agree = u * g > 0
+    if scale == "mean":
+        return agree, np.where(agree, u * (1 / max(agree.mean(), 1e-3)), 0.0)
+    if scale == "count":
+        return agree, np.where(agree, u * (u.size / (agree.sum() + 1)), 0.0)
+    return agree, np.where(agree, u, 0.0)
+
+
+def test_every_constructor_with_a_direction_is_here():
+    directed = {
+        name for name in ss.__all__ if any(page.kind == "direction" for page in getattr(getattr(ss, name), "pages", ()))
+    }
+    assert directed == set(FOUND) and len(FOUND) > len(PRINTED) > 10
+    assert not set(GIVEN) - directed and not set(AFTER) - directed
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(("name", "given"), CASES, ids=lambda x: x if isinstance(x, str) else "-".join(x) or "plain")
+def test_the_step_is_the_masked_direction(name, given, scale):
+    """Every step from our own params, so that the two can only part by what this step does."""
+    optimizer, plain = made(name, given, cautious=scale), made(name, given)
+    before, until, after = cut(name, plain)
+    entering, direction, rest = ss.chain(*before, probe()), ss.chain(*until, probe()), ss.chain(*after)
+    problem, dropped = PROBLEMS["vector"], 0
+    params = problem.params()
+    state, *states = [opt.init(params) for opt in (optimizer, entering, direction, rest)]
+    with ss.use_backend("numpy"):
+        for t in range(1, STEPS + 1):
+            grads = problem.gradient(params, t)
+            new, state = optimizer.step(params, grads, state)
+            g, states[0] = entering.step(params, grads, states[0])
+            u, states[1] = direction.step(params, grads, states[1])
+            agree, masked = zip(*(mask(u[leaf], g[leaf], scale) for leaf in params), strict=True)
+            decayed = rest.step(params, {leaf: np.zeros_like(p) for leaf, p in params.items()}, states[2])[0]
+            expected, states[2] = rest.step(params, dict(zip(params, masked, strict=True)), states[2])
+            checks.compare(new, expected, t, "params")
+            checks.compare({k: v for k, v in state.items() if k in states[1]}, states[1], t, "slots of the direction")
+            for leaf, agrees, along in zip(params, agree, masked, strict=True):
+                assert (along * g[leaf]).sum() >= 0
+                dropped += np.count_nonzero(~agrees & (g[leaf] != 0))
+                if name not in AFTER:  # there the decay is part of what the ratio scales
+                    assert np.array_equal(new[leaf][~agrees], decayed[leaf][~agrees])
+            params = new
+    assert dropped or name in NO_MEMORY, "nothing was masked: give it momentum, or a place in NO_MEMORY"
+
+
+def classes(name):
+    """Of the exactness of every leaf."""
+    plain = made(name, GIVEN.get(name, [{}])[0], cautious="mean").chains[0]
+    return {plain.program(shape).exactness for shape in SHAPES.values()}
+
+
+PRINTED = [name for name in FOUND if classes(name) <= {"exact", "reduce"}]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", PRINTED)
+def test_same_bits(name, scale):
+    """NumPy, Numba and the strict standard."""
+    optimizer = made(name, GIVEN.get(name, [{}])[0], cautious=scale)
+    checks.same_bits(optimizer, ("numba", True), ("strict", False), dtype="float64", steps=STEPS, shapes=SHAPES)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_all_and_nothing_agrees(scale):
+    """All aligned: the identity, but for "count"; nothing aligned: only the decay is left."""
+    opt, params = ss.chain(ss.scale_by_lion(beta1=0.0), ss.cautious(scale=scale), ss.descend(1.0)), np.zeros(4)
+    expected = {"mean": 1.0, "count": 4 / 5, "none": 1.0}[scale]
+    assert np.array_equal(opt.step(params, np.ones(4), opt.init(params))[0], -expected * np.ones(4))
+    params, grads = np.full(4, 2.0), np.ones(4)
+    opt = ss.lion(0.5, weight_decay=0.5, cautious=scale)
+    against = {"step": 3, "m": np.full(4, -100.0)}
+    assert np.array_equal(opt.step(params, grads, against)[0], np.full(4, 1.5))
+
+
+@pytest.mark.parametrize("make", [ss.sgd, ss.rmsprop])
+def test_velocity_has_no_direction_to_mask(make):
+    with pytest.raises(ss.HyperparameterError, match="cautious"):
+        make(0.1, momentum=0.9, form="velocity", cautious="mean")
+    with pytest.raises(ss.HyperparameterError, match="cautious must be one of"):
+        make(0.1, momentum=0.9, cautious=True)

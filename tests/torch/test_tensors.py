@@ -1,0 +1,452 @@
+"""Tensors as they come: Parameters, autograd, strides, dtypes, subclasses; by kernels and by torch, donated or not."""
+
+import copy
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+import samestep as ss
+from samestep import libraries
+from samestep.errors import BackendError, DonationError, LeafError
+
+BACKENDS = ["torch", "numba"]
+each = pytest.mark.parametrize("backend", BACKENDS)
+both = pytest.mark.parametrize("donate", [False, True])
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def model():
+    return torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
+
+
+def loss_of(m):
+    x = torch.linspace(-1, 1, 48).reshape(8, 6)
+    return ((m(x) - x[:, :2] ** 2) ** 2).mean()
+
+
+def as_numpy(tree):
+    return {k: v.detach().numpy().copy() for k, v in tree.items()}
+
+
+def tensors(seed=0, dtype=torch.float32, **shapes):
+    generator = torch.Generator().manual_seed(seed)
+    return {k: torch.randn(s, generator=generator, dtype=torch.float64).to(dtype) for k, s in shapes.items()}
+
+
+# Training
+
+
+@each
+@both
+def test_a_module_trains_as_with_torch_optim(backend, donate):
+    ours, theirs = model(), None
+    theirs = copy.deepcopy(ours)
+    reference = torch.optim.AdamW(theirs.parameters(), lr=1e-2, weight_decay=0.1)
+    opt, params = ss.adamw(1e-2, weight_decay=0.1), dict(ours.named_parameters())
+    first = dict(params)
+    state = opt.init(params)
+    with ss.use_backend(backend):
+        for _ in range(50):
+            reference.zero_grad()
+            loss_of(theirs).backward()
+            reference.step()
+            grads = dict(zip(params, torch.autograd.grad(loss_of(ours), list(ours.parameters())), strict=True))
+            new, state = opt.step(params, grads, state, donate=donate)
+            if donate:
+                assert all(new[k] is first[k] is params[k] for k in params)
+            else:
+                with torch.no_grad():
+                    for k, p in params.items():
+                        p.copy_(new[k])
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-6)
+    assert all(type(p) is torch.nn.Parameter and p.requires_grad and p.is_leaf for p in ours.parameters())
+
+
+@each
+def test_the_result_is_plain_and_keeps_requires_grad(backend):
+    params = {"p": torch.nn.Parameter(torch.ones(3)), "q": torch.ones(2), "r": torch.ones(4, requires_grad=True)}
+    opt = ss.chain(ss.adamw(0.1), ss.lookahead())
+    grads = {k: torch.ones_like(p) for k, p in params.items()}
+    with ss.use_backend(backend):
+        state = opt.init(params)
+        for given in (grads, {**grads, "p": None}, grads):
+            new, after = opt.step(params, given, state)
+            assert [type(p) for p in new.values()] == [torch.Tensor] * 3
+            assert [p.requires_grad for p in new.values()] == [True, False, True]
+            assert all(p.is_leaf and new[k] is not params[k] for k, p in new.items())
+            slots = [x for tree in after.values() if isinstance(tree, dict) for x in tree.values()]
+            assert not any(x.requires_grad for x in slots if isinstance(x, torch.Tensor))
+            deltas, _ = opt.update(params, given, state)
+            assert not any(d.requires_grad for d in deltas.values())
+        assert not any(p.requires_grad and p.grad_fn for p in opt.eval_params(params, after).values())
+        assert opt.restart(params, after)["step"] == 0
+
+
+# Autograd
+
+
+@each
+@both
+def test_a_write_in_place_is_seen_by_autograd(backend, donate):
+    """Going back through a graph that saved the param must not use its new values."""
+    opt = ss.sgd(0.5)
+    for _ in range(3):  # the careful look, and the quick one
+        p = torch.nn.Parameter(torch.tensor([2.0, 3.0]))
+        state = opt.init({"p": p})
+        saved = (p * p).sum()
+        with ss.use_backend(backend):
+            before = p._version
+            opt.step({"p": p}, {"p": torch.ones(2)}, state, donate=donate)
+        assert (p._version > before) == donate
+        if donate:
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                saved.backward()
+            p.grad = None
+            (p * p).sum().backward()
+            assert p.grad.tolist() == [3.0, 5.0]
+        else:
+            saved.backward()
+            assert p.grad.tolist() == [4.0, 6.0]
+
+
+@each
+def test_donated_slots_are_bumped_too_and_gradients_are_not(backend):
+    p, g = {"p": torch.ones(3)}, {"p": torch.ones(3)}
+    opt = ss.adam(0.1)
+    state = opt.init(p)
+    with ss.use_backend(backend):
+        for _ in range(3):
+            before = [x._version for x in (p["p"], state["m"]["p"], state["v"]["p"])]
+            kept = g["p"]._version
+            p, state = opt.step(p, g, state, donate=True)
+            assert all(x._version > b for x, b in zip((p["p"], state["m"]["p"], state["v"]["p"]), before, strict=True))
+            assert g["p"]._version == kept
+
+
+def recorded(kind):
+    """Gradients that ask for a step that is recorded."""
+    leaf = torch.ones(3, requires_grad=True)
+    return {"leaf": leaf, "history": leaf * 2}[kind]
+
+
+@each
+@both
+@pytest.mark.parametrize("kind", ["leaf", "history"])
+def test_a_recorded_gradient_is_refused(backend, donate, kind):
+    opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3))}
+    state = opt.init(p)
+    with ss.use_backend(backend):
+        for warm in range(3):
+            with pytest.raises(LeafError, match=r"gradient of leaf 'w' .*not supported yet.*detach"):
+                opt.step(p, {"w": recorded(kind)}, state, donate=donate)
+            if donate or warm:
+                p, state = opt.step(p, {"w": torch.ones(3)}, state, donate=donate)
+
+
+@each
+def test_a_param_or_slot_with_a_history_is_refused(backend):
+    opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3))}
+    g, state = {"w": torch.ones(3)}, opt.init(p)
+    with ss.use_backend(backend):
+        for _ in range(3):
+            opt.step(p, g, state, donate=True)
+            with pytest.raises(LeafError, match=r"param of leaf 'w' has a history \(MulBackward0\)"):
+                opt.step({"w": p["w"] * 2}, g, state)
+            with pytest.raises(LeafError, match="slot of leaf 'w' requires grad"):
+                opt.step(p, g, {**state, "m": {"w": torch.zeros(3, requires_grad=True)}})
+
+
+def test_torch_func_is_refused():
+    opt, p = ss.sgd(0.1), torch.ones(3)
+    state = opt.init(p)
+    opt.step(p, p, state)
+    with pytest.raises(LeafError, match=r"torch\.func"):
+        torch.func.vmap(lambda g: opt.step(p, g, state)[0])(torch.ones(2, 3))
+    with pytest.raises(LeafError, match=r"torch\.func"):
+        torch.func.grad(lambda q: opt.step(q, p, state)[0].sum())(torch.ones(3))
+
+
+@each
+def test_requires_grad_may_change_between_steps(backend):
+    opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3)), "b": torch.zeros(2)}
+    g, state = {"w": torch.ones(3), "b": torch.ones(2)}, opt.init(p)
+    with ss.use_backend(backend):
+        for k in range(6):
+            p["w"].requires_grad_(k % 2 == 0)
+            p["b"].requires_grad_(k % 3 == 0)
+            new, _ = opt.step(p, g, state)
+            assert [x.requires_grad for x in new.values()] == [k % 2 == 0, k % 3 == 0]
+            p, state = opt.step(p, g, state, donate=True)
+
+
+@each
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+def test_modes(backend, mode):
+    opt, p, g = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3))}, {"w": torch.ones(3)}
+    state, wanted = opt.init(p), ss.adam(0.1).step(*[{"w": np.ones(3, "f4")}] * 2, opt.init({"w": np.ones(3, "f4")}))
+    with ss.use_backend(backend), mode():
+        for _ in range(3):
+            new, _ = opt.step(p, g, state)
+            assert np.array_equal(new["w"].detach().numpy(), wanted[0]["w"])
+            made = opt.init({"w": torch.ones(3)})
+            new, _ = opt.step({"w": torch.ones(3)}, {"w": torch.ones(3)}, made, donate=True)
+            assert np.array_equal(new["w"].detach().numpy(), wanted[0]["w"])
+
+
+# Memory
+
+
+LAYOUTS = {
+    "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "transposed": lambda x: x.transpose(0, 3).contiguous().transpose(0, 3),
+    "gaps": lambda x: torch.stack([x, x], -1)[..., 0],
+    "shifted": lambda x: torch.cat([torch.zeros(1, dtype=x.dtype), x.reshape(-1)])[1:].view(x.shape),
+    "negated": lambda x: torch._neg_view(-x),
+    "parameter": torch.nn.Parameter,
+    "misaligned": lambda x: torch.frombuffer(bytearray(b"." + x.numpy().tobytes()), dtype=x.dtype, offset=1).view(
+        x.shape
+    ),
+}
+
+
+@each
+@both
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_any_strides(backend, donate, layout):
+    opt = ss.chain(ss.clip_by_global_norm(1.0), ss.adamw(0.1))
+    plain, g = tensors(w=(2, 3, 4, 5)), tensors(1, w=(2, 3, 4, 5))
+    state = opt.init(plain)
+    odd = {"w": layout(plain["w"].clone())}
+    strides, odd_state = odd["w"].stride(), opt.init(odd)
+    odd_state["m"]["w"] = layout(odd_state["m"]["w"]).detach()
+    with ss.use_backend(backend):
+        for _ in range(3):
+            plain, state = opt.step(plain, g, state)
+            new, odd_state = opt.step(odd, {"w": layout(g["w"]).detach()}, odd_state, donate=donate)
+            assert (new["w"] is odd["w"]) == donate
+            odd = new if donate else {"w": layout(new["w"].detach().clone())}
+            assert torch.equal(odd["w"], plain["w"]) and odd["w"].stride() == strides
+            assert torch.equal(odd_state["v"]["w"], state["v"]["w"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("grad", [False, True])
+@each
+def test_overlaps_are_refused(backend, dtype, grad):
+    base = torch.zeros(10, dtype=dtype)
+
+    def part(lo, hi):
+        return base[lo:hi].detach().requires_grad_(grad)
+
+    opt = ss.sgd(0.1, momentum=0.9)
+    with pytest.raises(LeafError, match="share memory"):
+        opt.init({"a": part(0, 6), "b": part(5, 10)})
+    with ss.use_backend(backend):
+        params = {"a": part(0, 5), "b": part(5, 10)}
+        state = opt.init(params)
+        g = {k: torch.ones(5, dtype=dtype) for k in params}
+        for _ in range(2):
+            opt.step(params, g, state, donate=True)
+            with pytest.raises(DonationError, match="overlap in memory"):
+                opt.step(params, {**g, "b": part(3, 8).detach()}, state, donate=True)
+            with pytest.raises(DonationError, match="overlap in memory"):
+                opt.step({"a": part(0, 5), "b": part(4, 9)}, g, state, donate=True)
+        folded = torch.zeros(1, dtype=dtype).expand(5).detach().requires_grad_(grad)
+        with pytest.raises(DonationError, match="overlaps itself"):
+            opt.step({"a": folded, "b": part(5, 10)}, g, state, donate=True)
+
+
+def test_tied_modules_are_refused():
+    m = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
+    with pytest.raises(LeafError, match="share memory"):
+        m["b"].weight.data = m["a"].weight.data
+        ss.adam().init(dict(m.named_parameters()))
+
+
+@each
+def test_a_copy_slot_has_its_own_memory(backend):
+    p = {"w": torch.nn.Parameter(torch.ones(3))}
+    opt = ss.chain(ss.sgd(0.5), ss.lookahead())
+    state = opt.init(p)
+    assert state["slow"]["w"].data_ptr() != p["w"].data_ptr() and not state["slow"]["w"].requires_grad
+
+
+def test_freed_storage_is_an_error_and_not_a_crash():
+    opt, p, g = ss.sgd(0.1), {"w": torch.ones(1000)}, {"w": torch.ones(1000)}
+    state = opt.init(p)
+    for _ in range(2):
+        opt.step(p, g, state, donate=True)
+    g["w"].untyped_storage().resize_(0)
+    with pytest.raises(BackendError, match="storage"):
+        opt.step(p, g, state)
+
+
+@each
+def test_a_look_leaves_storages_as_they_are(backend):
+    """`Tensor.numpy()` would make them unresizable, which FSDP, for one, does not survive."""
+    opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3)), "h": torch.ones(2, dtype=torch.bfloat16)}
+    g, state = {k: torch.ones_like(x) for k, x in p.items()}, opt.init(p)
+    with ss.use_backend(backend):
+        for _ in range(3):
+            p, state = opt.step(p, g, state, donate=True)
+    assert all(x.untyped_storage().resizable() for x in (*p.values(), *g.values(), *state["m"].values()))
+
+
+def test_results_live_as_long_as_anybody_has_them():
+    """The memory of a result is used again only when it, its views and what autograd saved are gone."""
+    opt = ss.sgd(1.0)
+    for size in (3, 100_000):
+        p, g, state = torch.zeros(size), torch.ones(size), opt.init(torch.zeros(size))
+        views, graphs, wanted = [], [], []
+        for k in range(8):
+            p, state = opt.step(p.detach(), g, state)
+            wanted.append(-float(k + 1))
+            if k % 3 == 0:
+                views.append((k, p[1:]))
+            elif k % 3 == 1:
+                leaf = p.detach().requires_grad_()
+                graphs.append((k, (leaf * leaf).sum(), leaf.register_hook(lambda grad: None), [leaf]))
+        gc.collect()
+        for k, view in views:
+            assert (view == wanted[k]).all()
+        for k, graph, _, (leaf,) in graphs:
+            graph.backward()
+            assert (leaf.grad == 2 * wanted[k]).all()
+
+
+# Shapes and dtypes
+
+
+@each
+@both
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtypes_and_shapes(backend, donate, dtype):
+    p = tensors(0, getattr(torch, dtype), scalar=(), empty=(0, 4), vector=(5,), one=(1, 1))
+    opt = ss.adamw(0.1)
+    state = opt.init(p)
+    wide = torch.float64 if dtype == "float64" else torch.float32
+    with ss.use_backend(backend):
+        for t in range(3):
+            g = tensors(t, torch.float32 if dtype == "float64" else torch.float64, **{k: v.shape for k, v in p.items()})
+            new, state = opt.step(p, g, state, donate=donate)
+            assert all((new[k] is p[k]) == donate and new[k].dtype is p[k].dtype for k in p)
+            assert {x.dtype for slot in ("m", "v") for x in state[slot].values()} == {wide}
+            assert {k: x.shape for k, x in new.items()} == {k: x.shape for k, x in p.items()}
+            p = new
+
+
+@each
+@both
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex(backend, donate, dtype):
+    """As NumPy has them, also where a conjugation is pending."""
+    start = torch.randn(4, 3, dtype=getattr(torch, dtype))
+    ours, theirs = {"a": start.clone(), "b": torch.nn.Parameter(start.clone())}, None
+    theirs = as_numpy(ours)
+    opt = ss.adamw(0.1)
+    state, reference = opt.init(ours), opt.init(theirs)
+    for t in range(3):
+        g = torch.randn(3, 4, dtype=start.dtype, generator=torch.Generator().manual_seed(t))
+        grads = {"a": g.mH, "b": g.mT}
+        assert g.mH.is_conj()
+        with ss.use_backend(backend):
+            new, state = opt.step(ours, grads, state, donate=donate)
+        assert all((new[k] is ours[k]) == donate and new[k].requires_grad == (k == "b") for k in new)
+        ours = new
+        resolved = {k: x.resolve_conj().numpy() for k, x in grads.items()}
+        theirs, reference = opt.step(theirs, resolved, reference)
+        for k in theirs:
+            assert np.array_equal(ours[k].detach().resolve_conj().numpy(), theirs[k])
+            assert np.array_equal(state["v"][k].numpy(), reference["v"][k])
+
+
+@each
+@both
+def test_a_leaf_without_a_gradient(backend, donate):
+    opt, p = ss.nadam(0.1), {"a": torch.nn.Parameter(torch.ones(3)), "b": torch.nn.Parameter(torch.ones(2))}
+    state = opt.init(p)
+    with ss.use_backend(backend):
+        for k in range(4):
+            new, state = opt.step(p, {"a": torch.ones(3), "b": None if k < 2 else torch.ones(2)}, state, donate=donate)
+            assert (new["b"] is p["b"]) == donate and new["b"].requires_grad
+            assert torch.equal(new["b"], torch.ones(2)) == (k < 2)
+            p = new
+    assert state["step"] == {"a": 4, "b": 2}
+
+
+@both
+def test_groups_and_frozen_leaves(donate):
+    m = model()
+    p = dict(m.named_parameters())
+    opt = ss.groups({"*.bias": {"lr": 1.0}, "2.*": ss.freeze()}, default=ss.adamw(0.1))
+    before, state = as_numpy(p), opt.init(p)
+    for _ in range(3):
+        new, state = opt.step(p, {k: torch.ones_like(x) for k, x in p.items()}, state, donate=donate)
+        assert new["2.weight"] is p["2.weight"] and not torch.equal(new["0.bias"], torch.tensor(before["0.bias"]))
+        p = new
+    assert np.array_equal(p["2.weight"].detach().numpy(), before["2.weight"])
+
+
+# The choice of a backend
+
+
+class Tagged(torch.Tensor):
+    """A user's subclass, from a module that is not torch's."""
+
+
+def test_the_choice():
+    opt = ss.adamw(0.1)
+    shown = ss.explain(opt, {"w": torch.ones(3), "h": torch.ones(3, dtype=torch.bfloat16)})
+    assert shown.backend("w") == shown.backend("h") == "numba" and "torch" in str(shown)
+    assert ss.explain(opt, torch.nn.Parameter(torch.ones(3))).backend("") == "numba"
+    assert ss.explain(opt, torch.ones(3).as_subclass(Tagged)).backend("") == "torch"
+    assert ss.explain(ss.adafactor(), torch.ones(3, 4)).backend("") == "torch"
+    with ss.use_backend("torch"):
+        assert ss.explain(opt, torch.ones(3)).backend("") == "torch"
+    with ss.use_backend("numpy"), pytest.raises(BackendError, match="does not run on Tensor"):
+        ss.explain(opt, torch.ones(3))
+
+
+@both
+def test_a_subclass_beside_plain_tensors(donate):
+    """The same optimizer, the same shapes: the plan of plain tensors is not used for others."""
+    opt, g = ss.adamw(0.1), {"a": torch.ones(3), "b": torch.ones(3)}
+    for kind in (torch.Tensor, Tagged, torch.Tensor, Tagged):
+        p = {"a": torch.ones(3), "b": torch.ones(3).as_subclass(kind)}
+        state = opt.init(p)
+        for _ in range(3):
+            p, state = opt.step(p, g, state, donate=donate)
+        assert torch.equal(p["a"], p["b"].as_subclass(torch.Tensor))
+
+
+def test_another_device_is_another_plan():
+    kind = libraries.of(torch.ones(1)).kind
+    assert kind(torch.ones(3)) != kind(torch.ones(3, device="meta"))
+    assert libraries.of(torch.ones(1)).memory(torch.ones(3, device="meta")) is None
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_gradients_of_other_kinds(warm):
+    """A subclass is a gradient like any other; a sparse one and one elsewhere are refused."""
+    opt, p = ss.sgd(0.5), {"w": torch.ones(3)}
+    state = opt.init(p)
+    for _ in range(2 * warm):
+        opt.step(p, {"w": torch.ones(3)}, state)
+    assert opt.step(p, {"w": torch.ones(3).as_subclass(Tagged)}, state)[0]["w"].tolist() == [0.5] * 3
+    with pytest.raises(LeafError, match="to_dense"):
+        opt.step(p, {"w": torch.ones(3).to_sparse()}, state)
+    with pytest.raises(LeafError, match="on one device"):
+        opt.step(p, {"w": torch.ones(3, device="meta")}, state)
+
+
+def test_mixed_libraries_are_refused():
+    opt, p = ss.sgd(0.1), {"w": torch.ones(3)}
+    with pytest.raises(LeafError, match="of torch, its gradient of numpy"):
+        opt.step(p, {"w": np.ones(3)}, opt.init(p))
