@@ -234,6 +234,25 @@ def test_importing_samestep_imports_no_framework():
     assert done.stdout.split() == []
 
 
+# The decisions
+
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("path", DECISIONS[1:], ids=relative)
+def test_a_decision_follows_the_template(path):
+    text = path.read_text(encoding="utf-8")
+    number = path.name[:4]
+    assert number == f"{DECISIONS.index(path):04}", "the numbers have no gap"
+    assert re.match(
+        rf"# {number}: \S.*\n\nDate: \d{{4}}-\d\d-\d\d\. Issue: \d+\. State: (taken|replaced by \d{{4}})\.\n", text
+    )
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Alternatives", "Choice"]
+    alternatives = text.partition("## Alternatives\n\n")[2].partition("\n\n## Choice")[0]
+    assert all(line.startswith(("- **", "  ")) for line in alternatives.splitlines())
+    assert len(text.split()) <= 350, "half a page"
+
+
 # The golden cases whose package CI does not install
 
 

@@ -29,6 +29,7 @@ import samestep as ss
 
 from .backend import load
 from .errors import BackendError, SamestepError
+from .evaluate import library
 
 Layers = list[dict[str, Any]]  # a weight and a bias each
 EPOCHS, BATCH, SEED = 20, 32, 0
@@ -141,7 +142,7 @@ class Runner:
     @property
     def arrays(self) -> str:
         """The library's name."""
-        return self.xp.__name__.removeprefix("array_api_compat.")
+        return library(self.xp.asarray(0.0))
 
     def context(self) -> contextlib.AbstractContextManager[None]:
         """In it this backend steps; nothing is asked for where the automatic choice is the same."""
@@ -357,9 +358,7 @@ class Demo:
             figures = needed("matplotlib.figure", "matplotlib")  # before the work, not after it
             formats = figures.Figure().canvas.get_supported_filetypes()
             if not args.plot.absolute().parent.is_dir() or args.plot.suffix.lstrip(".") not in formats:
-                raise SamestepError(
-                    f"the plot cannot be written to {args.plot}: name a file in a folder that is there, ending in .png"
-                )
+                raise SamestepError(f"the plot cannot be written to {args.plot}: name a .png in a folder that is there")
         data = digits()
         found, left_out = runners(args.backend)
         runs = self._train(found, data, args.epochs)

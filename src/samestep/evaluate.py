@@ -22,7 +22,8 @@ VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item")  # results that 
 
 def library(array: Any) -> str:
     """The package whose arrays these are."""
-    return "numpy" if isinstance(array, np.ndarray | np.generic) else _package(type(array))
+    kind: Any = type(array)
+    return "numpy" if isinstance(array, np.ndarray | np.generic) else _package(kind)
 
 
 @lru_cache

@@ -194,7 +194,7 @@ class Hyper:
         return self._in_domain(value)
 
     def check_number(self, value: Any) -> float:
-        """A run-time number as a float; what is none, nan, and what lies outside the domain is refused."""
+        """A run-time number as a float; anything else, nan, and what lies outside the domain are refused."""
         if isinstance(value, bool | str) or value is None:
             raise HyperparameterError(f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}")
         try:

@@ -146,7 +146,7 @@ class Stepper:
         return new_params, {key: after[key] if key in after else slots[key] for key in state}
 
     def _take_turns(self, plan: Plan) -> None:
-        """Only the plan that stepped last keeps buffers: memory is bounded by one step, however many plans there are."""
+        """Only the plan that stepped last keeps buffers: memory is bounded by one step's results."""
         before, self.stepped = self.stepped, plan
         if before is not None and before is not plan:
             for batch in before.batches:
