@@ -301,3 +301,21 @@ def test_messages_are_short():
     wide = {f"layer{i}": np.ones(1) for i in range(1000)}
     with pytest.raises(errors.ChainError, match=r"\.\.\. \(988 more\)"):
         ss.groups({"*.bias": ss.freeze()}, default=ss.adam()).init(wide)
+
+
+@pytest.mark.parametrize(
+    "bad, message", [(lambda count: None, "gave None: lr is a number"), (lambda count: -1.0, "gave -1.0: lr must")]
+)
+def test_a_schedule_is_named_with_its_count(bad, message):
+    params = np.ones(3)
+    opt = ss.sgd(lambda count: 0.1 if count == 0 else bad(count))
+    params, state = opt.step(params, params, opt.init(params))
+    with pytest.raises(HyperparameterError, match=f"the schedule of lr at count 1 {message}"):
+        opt.step(params, params, state)
+
+
+def test_what_a_schedule_raises_says_where():
+    params, opt = np.ones(3), ss.sgd(lambda count: 1 / count)
+    with pytest.raises(ZeroDivisionError) as caught:
+        opt.step(params, params, opt.init(params))
+    assert caught.value.__notes__ == ["in the schedule of lr at count 0"]

@@ -16,6 +16,7 @@ from . import backend as backends
 from . import checks, libraries
 from . import params as trees
 from . import state as states
+from .chain import Chain
 from .clock import Clock
 from .complexes import from_pairs
 from .drive import Work, drive
@@ -101,7 +102,7 @@ class Stepper:
 
             def number(name: str, clock: float) -> float:
                 value = values[name]
-                return chain.check(name, value(max(int(clock) - 1, 0))) if callable(value) else value
+                return _scheduled(chain, name, value, max(int(clock) - 1, 0)) if callable(value) else value
 
             return number
 
@@ -250,3 +251,16 @@ class Stepper:
                     old[...] = new
                     new = old
                 results(slot)[i] = new
+
+
+def _scheduled(chain: Chain, name: str, schedule: Callable[[int], Any], count: int) -> float:
+    """What a schedule says at a count, or an error that says so."""
+    try:
+        value = schedule(count)
+    except Exception as error:
+        error.add_note(f"in the schedule of {name} at count {count}")
+        raise
+    try:
+        return chain.check(name, value)
+    except HyperparameterError as error:
+        raise HyperparameterError(f"the schedule of {name} at count {count} gave {value!r:.80}: {error}") from None
