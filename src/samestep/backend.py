@@ -130,6 +130,11 @@ class Unloadable:
         raise BackendError(f"backend {self.name!r} cannot run here: {self.reason}")
 
 
+def registered(backend: Backend) -> bool:
+    """Whether it came in by the door: its bits are tested then."""
+    return backend.name in _discovered()
+
+
 def installed() -> list[Backend]:
     """Every backend that is registered, the highest rank first."""
     return sorted((load(name) for name in _discovered()), key=lambda b: (-b.rank, b.name))

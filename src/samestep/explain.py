@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import params as trees
+from .backend import registered
 from .errors import TreeError, names
 from .optimizer import Optimizer
 from .plan import Batch, bytes_per_parameter
@@ -87,6 +88,6 @@ def explain(optimizer: Optimizer, params: Any) -> Explanation:
 def _line(batch: Batch, paths: tuple[str, ...], leaf: Any) -> Line:
     program, choice = batch.program, batch.choice
     stages = sum(not stage.empty for stage in batch.compiled.stages)
-    return Line(
-        paths, choice.backend.name, choice.reason, stages, bytes_per_parameter(program, leaf), program.exactness
-    )
+    # Of a library that no backend answers for, only what its operations happen to give is known.
+    exactness = program.exactness if registered(choice.backend) else "not vouched for"
+    return Line(paths, choice.backend.name, choice.reason, stages, bytes_per_parameter(program, leaf), exactness)
