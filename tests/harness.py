@@ -58,38 +58,47 @@ def ulps(a, b):
     return np.where(np.isnan(a) & np.isnan(b), 0.0, np.where(np.isnan(a) != np.isnan(b), np.inf, apart))
 
 
-def run(name, program, leaves, *, donate=False, t=1, number=None, slots=None, givens=None, groups=None):
-    """As `node_loop.run`, on the backend of this name; NumPy arrays in and out."""
+def run(
+    name, program, leaves, *, donate=False, t=1, number=None, slots=None, givens=None, groups=None, paths=None,
+    library=None,
+):  # fmt: skip
+    """As `node_loop.run`, on the backend of this name; NumPy arrays in and out.
+
+    `library` makes other arrays of them in between, and NumPy's again: a pair of functions.
+    """
     size = len(leaves)
 
     def each(value):
         return value if isinstance(value, list) else [value] * size
 
-    groups, slots = each(groups or 0), each(slots or {})
+    groups, slots, paths = each(groups or 0), each(slots or {}), paths or [str(k) for k in range(size)]
+    give, take = library or (lambda x: _give(x, name), _take)
     with backends.use_backend(name):
-        backend = backends.load(name)
+        backend = backends._on(backends.load(name), give(leaves[0]["p"]))
     param, grad = str(leaves[0]["p"].dtype), str(leaves[0]["grad"].dtype)
-    described = [Leaf(str(k), leaf["p"].shape, param, grad, groups[k]) for k, leaf in enumerate(leaves)]
+    described = [
+        Leaf(path, leaf["p"].shape, param, grad, group) for path, leaf, group in zip(paths, leaves, groups, strict=True)
+    ]
     reason = backend.refuses(program, described[0].signature)
     assert reason is None, reason
     batch = _batch(program, Choice(backend, ""), described, list(range(size)))
     scalars = {n for n in program.slots if not program.outputs[n].is_array}
     stored = [name for name, node in program.outputs.items() if node.is_array]
     named = dict.fromkeys(["p", "grad", *program.arrays, *stored])
-    arrays = {n: [_give(leaf[n], name) for leaf in leaves] for n in named}
+    arrays = {n: [give(leaf[n]) for leaf in leaves] for n in named}
     numbers = [tuple(float(slots[k][n]) for n in program.numbers) for k in range(size)]
     rows = [Row(*three) for three in zip(groups, each(t), numbers, strict=True)]
     bound = batch.compiled.bind(arrays, donate)
     columns = {n: np.array([float(leaf[n]) for leaf in leaves]) for n in scalars}
     work = Work(batch, bound, rows, np.arange(size), columns, givens or {})
     plan = Plan(None, tuple(described), (batch,), (program,) * size)
-    found = drive(plan, [work], lambda branch: number)[0]
+    found = drive(plan, [work], lambda branch: number)[0] or {n: arrays[n] for n in stored}
     results = []
     for k in range(size):
         result = {}
         for output, node in program.outputs.items():
             if output in found:
-                result[output] = np.asarray(_take(found[output][k]))
+                result[output] = np.asarray(take(found[output][k]))
                 if donate and name != "strict":
                     assert found[output][k] is arrays[output][k], f"{output} was not written in place"
             else:
@@ -98,7 +107,7 @@ def run(name, program, leaves, *, donate=False, t=1, number=None, slots=None, gi
     if not donate:
         for n, copies in arrays.items():
             for leaf, copy in zip(leaves, copies, strict=True):
-                same_bits(_take(copy), leaf[n], f"{n} was written")
+                same_bits(take(copy), leaf[n], f"{n} was written")
     return results
 
 

@@ -5,6 +5,7 @@ dtype, once. Sums over a leaf are Python loops in the order that is part of thei
 """
 
 import math
+import zlib
 
 import numpy as np
 
@@ -119,14 +120,79 @@ FREE = {
 }
 
 
+# Random numbers are words of 32 bits, in Python's own integers.
+
+
+def mix(x):
+    x ^= x >> 16
+    x = x * 0x21F0AAAD % 2**32
+    x ^= x >> 15
+    x = x * 0xD35A2D97 % 2**32
+    return x ^ x >> 15
+
+
+def fold(k, w):
+    return mix((k + 0x9E3779B9) % 2**32 ^ mix(w))
+
+
+def word(i, k0, k1):
+    return mix((mix(i % 2**32 ^ k0) + (fold(k1, i >> 32) if i >> 32 else k1)) % 2**32)
+
+
+def random_bits(x, h0, l0, h1, l1, attr):
+    """So many numbers of so many bits, out of each word as many as it has, from above; their sum for each element."""
+    (bits, draws), each = attr, 32 // attr[0]
+    k0, k1 = int(h0) * 65536 + int(l0), int(h1) * 65536 + int(l1)
+    sums = np.zeros(x.size, x.dtype)
+    for i in range(x.size):
+        words = [word(i * -(-draws // each) + q, k0, k1) for q in range(-(-draws // each))]
+        texts = [f"{w:032b}"[bits * part : bits * part + bits] for w in words for part in range(each)]
+        sums[i] = sum(int(text, 2) for text in texts[:draws])
+    return sums.reshape(x.shape)
+
+
+def rounded_by(x, bits, param):
+    """Away from zero if the bits and what lies beyond the neighbour before, in 65536ths of a unit, make one."""
+    info = {"float16": (-14, 10), "bfloat16": (-126, 7)}.get(param)
+    if info is None:
+        return x
+    found = []
+    for value, r in zip(x.reshape(-1).tolist(), bits.reshape(-1).tolist(), strict=True):
+        if math.isfinite(value):
+            unit = math.ldexp(1.0, max(math.frexp(value)[1] - 1, info[0]) - info[1])
+            away = math.floor(abs(value) / unit * 65536) + int(r)
+            value = math.copysign(away // 65536 * unit, value)
+        found.append(value)
+    return rounded(np.array(found, np.float64).astype(x.dtype).reshape(x.shape), param)
+
+
+def rounded(x, param):
+    """Nearest, ties to even; bfloat16 is what is left of float32 without its lower half."""
+    if param != "bfloat16":
+        return x.astype(param).astype(x.dtype)
+    bits = x.astype(np.float32).view(np.uint32).astype(np.uint64)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16
+    return np.where(np.isnan(x), x, nearest.astype(np.uint32).view(np.float32)).astype(x.dtype)
+
+
+OWN = {
+    "fold": lambda k, w: fold(int(k), int(w)),
+    "random_bits": random_bits,
+    "rounded": rounded,
+    "rounded_by": rounded_by,
+}
+
+
 def run(program, leaves, *, t=1, number=None, slots=None, givens=None, groups=None):
     """The outputs of one step, a dict for each leaf.
 
     `leaves` are dicts of `p`, `grad` and slots: arrays, and floats for scalar slots. What may differ between leaves is
-    then a list: `t`, `number(name, clock)`, the number slots by name, the group that totals span.
+    then a list: `t`, `number(name, clock)`, the number slots by name, the group that totals span. Leaves have the paths
+    "0", "1" and so on.
     """
     size = len(leaves)
-    dtype = np.float32 if leaves[0]["p"].dtype == np.float16 else leaves[0]["p"].dtype.type
+    param = str(leaves[0]["p"].dtype)
+    dtype = np.float32 if param in ("float16", "bfloat16") else leaves[0]["p"].dtype.type
 
     def each(value):
         return value if isinstance(value, list) else [value] * size
@@ -155,23 +221,29 @@ def run(program, leaves, *, t=1, number=None, slots=None, givens=None, groups=No
                 return np.float64(getattr(leaves[k]["p"], node.op))
             case "dim":
                 return np.float64(leaves[k]["p"].shape[node.attr])
+            case "path":
+                return np.float64(zlib.crc32(f"{k}/{node.attr}".encode() if node.attr else f"{k}".encode()))
         raise NotImplementedError(f"the definition of {node.op} is missing")
 
-    def rounded(node, k):
+    def in_dtype(node, k):
         x = values[node.index][k]
         return x if node.kind.rank == ARRAY else np.asarray(x, None if node.kind.truth else dtype)
 
     def value(node, k):
         if node.op in REDUCTIONS:
-            return np.float64(REDUCTIONS[node.op](rounded(node.args[0], k).reshape(-1).astype(np.float64).tolist()))
+            return np.float64(REDUCTIONS[node.op](in_dtype(node.args[0], k).reshape(-1).astype(np.float64).tolist()))
         if node.op in FREE:
-            return FREE[node.op](*(rounded(a, k) for a in node.args), node.attr)
+            return FREE[node.op](*(in_dtype(a, k) for a in node.args), node.attr)
+        if node.op == "fold":
+            return np.float64(OWN[node.op](*(values[a.index][k] for a in node.args)))
+        if node.op in OWN:
+            return OWN[node.op](*(in_dtype(a, k) for a in node.args), node.attr or param)
         if node.op not in ELEMENTWISE:
             return source(node, k)
         if node.kind.rank != ARRAY:
             result = ELEMENTWISE[node.op](*(values[a.index][k] for a in node.args))
             return bool(result) if node.kind.truth else np.float64(result)
-        result = ELEMENTWISE[node.op](*(rounded(a, k) for a in node.args))
+        result = ELEMENTWISE[node.op](*(in_dtype(a, k) for a in node.args))
         return np.asarray(result, None if node.kind.truth else dtype)
 
     with np.errstate(all="ignore"):

@@ -120,66 +120,72 @@ def stage(xp, pinned, shape, a, n):
 """
 
 SHRINK_KERNEL = """\
-def stage0(chunks, lo, hi, addr, rows, host, leaf, sums, far):
+def stage0(chunks, cuts, claimed, addr, rows, host, leaf, sums, far):
     w0 = lanes(256)
-    for r in range(lo, hi):
-        k = chunks[r, 0]
-        start = chunks[r, 1]
-        n = chunks[r, 2]
-        a1 = addr[k, 1] + start * 4
-        top = 256
-        while top > 1 and top >> 1 >= n:
-            top = top >> 1
-        for j in range(top):
-            st_f64(w0, j, 0.0)
-        independent()
-        for q in range(0, n, 256):
-            c = min(256, n - q)
-            for j in range(c):
-                i = q + j
-                x1 = ld_f32(a1, i)
-                y0_1 = float64(x1)
-                y0 = y0_1 * y0_1
-                st_f64(w0, j, ld_f64(w0, j) + y0)
-            independent_by(4)
-        w = top >> 1
-        while w > 0:
-            for j in range(w):
-                st_f64(w0, j, ld_f64(w0, j) + ld_f64(w0, j + w))
+    s = claim(claimed, 1)
+    while s < len(cuts) - 1:
+        for r in range(cuts[s], cuts[s + 1]):
+            k = chunks[r, 0]
+            start = chunks[r, 1]
+            n = chunks[r, 2]
+            a1 = addr[k, 1] + start * 4
+            top = 256
+            while top > 1 and top >> 1 >= n:
+                top = top >> 1
+            for j in range(top):
+                st_f64(w0, j, 0.0)
             independent()
-            w = w >> 1
-        sums[r, 0] = ld_f64(w0, 0) + 0.0
+            for q in range(0, n, 256):
+                c = min(256, n - q)
+                for j in range(c):
+                    i = q + j
+                    x1 = ld_f32(a1, i)
+                    y0_1 = float64(x1)
+                    y0 = y0_1 * y0_1
+                    st_f64(w0, j, ld_f64(w0, j) + y0)
+                independent_by(4)
+            w = top >> 1
+            while w > 0:
+                for j in range(w):
+                    st_f64(w0, j, ld_f64(w0, j) + ld_f64(w0, j + w))
+                independent()
+                w = w >> 1
+            sums[r, 0] = ld_f64(w0, 0) + 0.0
+        s = claim(claimed, 1)
 
 
-def stage1(chunks, lo, hi, addr, rows, host, leaf, sums, far):
+def stage1(chunks, cuts, claimed, addr, rows, host, leaf, sums, far):
     va2 = lanes(64)
-    for r in range(lo, hi):
-        k = chunks[r, 0]
-        start = chunks[r, 1]
-        n = chunks[r, 2]
-        row = rows[k]
-        a0 = addr[k, 0] + start * 4
-        a1 = addr[k, 1] + start * 4
-        a2 = addr[k, 2] + start * 4
-        x6 = float32(host[row, 0])
-        x4 = float32(leaf[k, 0])
-        d = 0 if (a2 | n * 4) & 63 else far
-        b = 128 if d else n
-        for q in range(0, n, b):
-            c = min(b, n - q)
-            ba0 = a0 + q * 4
-            ba1 = a1 + q * 4
-            ba2 = va2 if d else a2 + q * 4
-            for i in range(c):
-                x0 = ld_f32(ba0, i)
-                x1 = ld_f32(ba1, i)
-                x5 = x1 / x4
-                x7 = x6 * x5
-                x8 = x0 - x7
-                st_f32(ba2, i, x8)
-            independent()
-            if d:
-                stream_copy(a2 + q * 4, va2, c * 4)
+    s = claim(claimed, 1)
+    while s < len(cuts) - 1:
+        for r in range(cuts[s], cuts[s + 1]):
+            k = chunks[r, 0]
+            start = chunks[r, 1]
+            n = chunks[r, 2]
+            row = rows[k]
+            a0 = addr[k, 0] + start * 4
+            a1 = addr[k, 1] + start * 4
+            a2 = addr[k, 2] + start * 4
+            x6 = float32(host[row, 0])
+            x4 = float32(leaf[k, 0])
+            d = 0 if (a2 | n * 4) & 63 else far
+            b = 128 if d else n
+            for q in range(0, n, b):
+                c = min(b, n - q)
+                ba0 = a0 + q * 4
+                ba1 = a1 + q * 4
+                ba2 = va2 if d else a2 + q * 4
+                for i in range(c):
+                    x0 = ld_f32(ba0, i)
+                    x1 = ld_f32(ba1, i)
+                    x5 = x1 / x4
+                    x7 = x6 * x5
+                    x8 = x0 - x7
+                    st_f32(ba2, i, x8)
+                independent()
+                if d:
+                    stream_copy(a2 + q * 4, va2, c * 4)
+        s = claim(claimed, 1)
     if far:
         fence()
 """
@@ -192,7 +198,7 @@ def shrink(u):
 
 def test_the_python_of_lion():
     program = ss.lion(1e-3).branches[0].chain.program((5,))
-    assert [ArrayPrinter().function(stage) for stage in Stages(program).carrying] == [LION_PYTHON]
+    assert [ArrayPrinter("float32").function(stage) for stage in Stages(program).carrying] == [LION_PYTHON]
 
 
 def test_the_kernels_of_a_norm():

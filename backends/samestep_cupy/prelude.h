@@ -77,3 +77,47 @@ template <class T> __device__ inline T floored(T a, T b, T m) {
     const T floor = below(whole);
     return b == 0 ? quotient : whole == 0 ? with_sign((T)0, quotient) : floor + (T)(whole - floor > (T)0.5);
 }
+
+// Random bits: `samestep.trace.words` says what they are.
+__device__ inline unsigned mix(unsigned x) {
+    x ^= x >> 16;
+    x *= 0x21f0aaadu;
+    x ^= x >> 15;
+    x *= 0xd35a2d97u;
+    return x ^ x >> 15;
+}
+__device__ inline unsigned fold(unsigned k, unsigned w) { return mix(k + 0x9e3779b9u ^ mix(w)); }
+
+// The sum of so many numbers of so many bits, for the element i of a leaf; keys come in halves.
+template <int BITS, int DRAWS, class T> __device__ inline T random_bits(Word i, T h0, T l0, T h1, T l1) {
+    const int each = 32 / BITS, per = (DRAWS + each - 1) / each;
+    const unsigned k0 = (unsigned)h0 << 16 | (unsigned)l0, far = (unsigned)((unsigned long long)(per * i) >> 32);
+    const unsigned near = (unsigned)h1 << 16 | (unsigned)l1, k1 = far ? fold(near, far) : near;
+    unsigned total = 0;
+#pragma unroll
+    for (int d = 0; d < DRAWS; ++d) {
+        const unsigned word = mix(mix((unsigned)(per * i + d / each) ^ k0) + k1);
+        total += word >> (32 - BITS * (d % each + 1)) & ((1u << BITS) - 1);
+    }
+    return (T)total;
+}
+
+// Rounding in the middle of the arithmetic: to nearest, or by 16 random bits.
+template <class S> __device__ inline float rounded(float x) {
+    S stored;
+    put(stored, x);
+    return value(stored);
+}
+__device__ inline float dithered(Brain, float x, float bits) {
+    const unsigned sum = __float_as_uint(x) + (unsigned)bits & 0xffff0000u;  // of an infinity, nothing is dropped
+    return __uint_as_float(x != x ? 0x7fc00000u : sum);
+}
+__device__ inline float dithered(Half, float x, float bits) {
+    const unsigned u = __float_as_uint(x), a = u & 0x7fffffffu, tiny = a < 0x38800000u;
+    const unsigned normal = a + ((unsigned)bits >> 3) & 0xffffe000u;
+    // A subnormal number is counted in units of 2**-24.
+    const unsigned parts = (unsigned)(__uint_as_float(tiny ? a : 0u) * 0x1p40f);
+    const unsigned small = __float_as_uint((float)(parts + (unsigned)bits >> 16) * 0x1p-24f);
+    const unsigned found = tiny ? small : normal < 0x47800000u ? normal : 0x7f800000u;
+    return __uint_as_float(x != x ? 0x7fc00000u : found | (u & 0x80000000u));
+}

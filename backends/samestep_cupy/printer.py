@@ -27,7 +27,8 @@ PARAMETERS = (
 THREADS = LANES  # the threads of a block are the lanes of a tile
 BY = 4  # elements that a thread of a map takes at once
 
-# A row per op. `{T}` is the compute dtype, `{f}` the suffix that C gives its functions, `{max}` the largest number.
+# A row per op. `{T}` is the compute dtype, `{f}` the suffix that C gives its functions, `{max}` the largest number,
+# `{attr}` the node's attribute; `i` is the place of an element in its leaf.
 SPELLING: dict[str, str] = {
     "add": "{0} + {1}",
     "subtract": "{0} - {1}",
@@ -67,6 +68,14 @@ SPELLING: dict[str, str] = {
     "cos": "cos{f}({0})",
     "acos": "acos{f}({0})",
     "tanh": "tanh{f}({0})",
+    "random_bits": "random_bits<{attr[0]}, {attr[1]}>(i, {1}, {2}, {3}, {4})",
+    "rounded": "{0}",
+    "rounded_by": "{0}",
+}
+# Where params have another dtype than the arithmetic.
+ROUNDED: dict[str, dict[str, str]] = {
+    name: {"rounded": f"rounded<{kind}>({{0}})", "rounded_by": f"dithered({kind}(), {{0}}, {{1}})"}
+    for name, kind in (("float16", "Half"), ("bfloat16", "Brain"))
 }
 
 # Of a reduction: what a lane starts with, the float64 term of one element, and how two lanes join.
@@ -81,7 +90,7 @@ REDUCTIONS: dict[str, tuple[str, str, str]] = {
 }
 
 # What has no row, and why: a program with one of these is evaluated by the array library.
-ABSENT = dict.fromkeys(("numel", *FREE), "its result has a shape of its own")
+ABSENT = {**dict.fromkeys(("numel", *FREE), "its result has a shape of its own"), "fold": "only numbers are folded"}
 
 # dtype name -> how it lies in memory
 STORAGE = {"float16": "Half", "bfloat16": "Brain", "float32": "float", "float64": "double"}
@@ -93,11 +102,16 @@ def unspelled(program: Program) -> set[str]:
     return {f"{name} ({ABSENT.get(name, 'unknown')})" for name in used - set(SPELLING) - set(REDUCTIONS) - {"input"}}
 
 
+def _placed(stage: Stage) -> bool:
+    """Whether it matters where in its leaf an element is."""
+    return any(node.op == "random_bits" for node in stage.body)
+
+
 class KernelPrinter(Printer):
     """Prints the stages of one program for leaves of one signature."""
 
     def __init__(self, program: Program, signature: Signature, columns: dict[str, int]) -> None:
-        super().__init__(SPELLING)
+        super().__init__(SPELLING | ROUNDED.get(signature.param, {}))
         self.program = program
         self.signature = signature
         self.columns = columns  # array name -> column of the address table; outputs as "new p"
@@ -131,9 +145,6 @@ class KernelPrinter(Printer):
             text = text if x == x else f"({self.T})__longlong_as_double(0x7ff8000000000000LL)"
         return f"({text})" if text[0] in "-(" else text
 
-    def expression(self, node: Node) -> str:
-        return self.spelling[node.op].format(*(self.name(a) for a in node.args), **self.words)
-
     def statement(self, node: Node) -> str:
         return f"const {self._type(node)} {self.name(node)} = {self.expression(node)};"
 
@@ -149,7 +160,8 @@ class KernelPrinter(Printer):
     def _element(self, stage: Stage) -> str:
         """The arithmetic on one element: what is loaded and the numbers come in, results or terms go out."""
         given = [*stage.inputs, *stage.hosts, *stage.leaves]
-        parameters = [f"const {self._type(node)} {self.name(node)}" for node in given]
+        parameters = ["const Word i"] if _placed(stage) else []
+        parameters += [f"const {self._type(node)} {self.name(node)}" for node in given]
         parameters += [f"{'double' if stage.sums else self.T} &y{j}" for j in range(len(stage.sums or stage.stores))]
         lines = [f"__device__ inline void element{stage.level}({', '.join(parameters)}) {{"]
         lines += self.body(stage.body)
@@ -180,8 +192,9 @@ class KernelPrinter(Printer):
                 lines.append(f"const {self._type(node)} {self.name(node)} = {value};")
         return lines
 
-    def _call(self, stage: Stage, inputs: list[str], e: str = "") -> str:
-        """One element; `e` is where its results go when there are several at once."""
+    def _call(self, stage: Stage, place: str, inputs: list[str], e: str = "") -> str:
+        """The element at a place of its leaf; `e` is where its results go when there are several at once."""
+        inputs = [place, *inputs] if _placed(stage) else inputs
         numbers = [self.name(node) for node in (*stage.hosts, *stage.leaves)]
         results = [f"y{j}{e}" for j in range(len(stage.sums or stage.stores))]
         return f"element{stage.level}({', '.join([*inputs, *numbers, *results])});"
@@ -189,7 +202,7 @@ class KernelPrinter(Printer):
     def _one(self, stage: Stage) -> str:
         """The element `i`."""
         loads = [f"({self.T})value(a{self.columns[str(node.attr)]}[i])" for node in stage.inputs]
-        return self._call(stage, loads)
+        return self._call(stage, "start + i", loads)
 
     def _map(self, stage: Stage) -> str:
         """Four elements at once while all arrays are aligned, then what is left one by one; all loads before a store.
@@ -204,7 +217,10 @@ class KernelPrinter(Printer):
         lines += ["    for (int q = j; q < fours; q += THREADS) {", f"        {self.T} {fours};"]
         lines += [f"        load({name}, {a} + BY * q);" for name, a in inputs]
         lines += ["#pragma unroll", "        for (int e = 0; e < BY; ++e) {"]
-        lines += ["            " + self._call(stage, [f"{name}[e]" for name, _ in inputs], "[e]"), "        }"]
+        lines += [
+            "            " + self._call(stage, "start + BY * q + e", [f"{name}[e]" for name, _ in inputs], "[e]"),
+            "        }",
+        ]
         lines += [f"        store({a} + BY * q, {name});" for name, a in outputs]
         lines += ["    }", "    for (int i = BY * fours + j; i < n; i += THREADS) {"]
         lines += [f"        {self.T} {', '.join(name for name, _ in outputs)};", "        " + self._one(stage)]

@@ -81,6 +81,12 @@ class Numba:
 
         return CompiledNumba(program, signature, shapes, self.memory)
 
+    def compilations(self) -> int:
+        """How many sources were compiled or loaded in this process."""
+        from . import cache
+
+        return sum(cache.stats())
+
     def sight(self, parts: Sequence[CompiledNumba], others: Sequence[tuple[tuple[int, ...], str]]) -> Sight:
         """A quick look at all arrays of a step."""
         from .compiled import Sight

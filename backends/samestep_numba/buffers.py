@@ -49,10 +49,10 @@ class Recycler:
             pool = _Pool(self._layout)
         arrays = pool.take()
         # Whoever had an array may have changed its shape or frozen it in place. That is rare, so all start anew then.
-        if headers.gather(arrays, self._layout, addresses, writeable=True) >= 0:
+        if headers.gather(arrays, self._layout, addresses, len(arrays)) >= 0:
             pool = _Pool(self._layout)
             arrays = pool.take()
-            headers.gather(arrays, self._layout, addresses, writeable=True)
+            headers.gather(arrays, self._layout, addresses, len(arrays))
         if trusted:  # else every list is fresh
             self._pool.append(pool)
         return arrays

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain, pairwise
 from math import prod
 from typing import Any
@@ -23,9 +24,9 @@ from .printer import LANES, REDUCTIONS, KernelPrinter
 TILE = 65536
 BREAK_EVEN = 8 << 20  # bytes moved, below which a second thread costs more than it brings
 FAR = 32 << 20  # bytes moved, above which fresh results had better pass the caches
-SPANS_PER_THREAD = 32  # small spans keep both threads in neighbouring memory, and neither waits long for the other
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
 assert TILE % LANES == 0
+NO_SUMS = np.empty((0, 0))
 
 JOIN_SOURCE = """
 def join(chunks, kinds, sums, out):
@@ -66,7 +67,6 @@ class CompiledNumba:
         self.recyclers = {name: Recycler(shapes, [dtype] * len(shapes)) for name, dtype in stored.items()}
         self.size = len(shapes)
         self.chunks = _chunks(np.array([prod(shape) for shape in shapes], np.int64))
-        self.elements = np.concatenate([[0], np.cumsum(self.chunks[:, 2])])
         self.moved = int(sum(_nbytes(self.expected[name]).sum() for name in (*self.names, *self.writes)))
 
     def release(self) -> None:
@@ -91,20 +91,10 @@ class CompiledNumba:
         """Where every array lies; None if one is not plain, or not as the plan has it."""
         table = np.empty((self.size, len(self.columns)), np.int64)
         for name in self.names:
-            writeable = donate and name in self.writes
+            writeable = self.size if donate and name in self.writes else 0
             if self.layouts[name].gather(arrays[name], table[:, self.columns[name]], writeable) >= 0:
                 return None
         return table
-
-    def spans(self) -> list[tuple[int, int]]:
-        """Rows of the chunk table for each piece of work: about as many elements in each."""
-        rows, workers = len(self.chunks), threads.num_threads()
-        if workers == 1 or self.moved < BREAK_EVEN:
-            return [(0, rows)] if rows else []
-        pieces = min(rows, workers * SPANS_PER_THREAD)
-        cuts = np.searchsorted(self.elements, np.linspace(0, self.elements[-1], pieces + 1)[1:-1]).tolist()
-        edges = sorted({0, rows, *cuts})
-        return list(pairwise(edges))
 
 
 class Sight:
@@ -112,38 +102,46 @@ class Sight:
 
     def __init__(self, parts: Sequence[CompiledNumba], others: Sequence[tuple[tuple[int, ...], str]]) -> None:
         self.parts = parts
-        self.writes = [(i, name) for i, part in enumerate(parts) for name in part.writes]
-        self.reads = [(i, name) for i, part in enumerate(parts) for name in part.reads]
-        lists = [parts[i].expected[name] for i, name in (*self.writes, *self.reads)]
-        edges = np.cumsum([0, *map(len, lists)]).tolist()
-        self.places = [(i, parts[i].columns[name], slice(*edge)) for (i, name), edge in self._zip(edges)]
-        self.first_read = edges[len(self.writes)]
-        aside = [Expected("p", shape, dtype) for shape, dtype in others]
-        written, read = list(chain(*lists[: len(self.writes)])), [*chain(*lists[len(self.writes) :]), *aside]
-        self.sizes = len(written), len(read)
-        self.written, self.read = parts[0].memory.layout(written), parts[0].memory.layout(read)
-        self.overlaps = Overlaps(_nbytes([*written, *read]), written=len(written))
-
-    def _zip(self, edges: list[int]) -> Iterable[tuple[tuple[int, str], tuple[int, int]]]:
-        return zip((*self.writes, *self.reads), pairwise(edges), strict=True)
+        writes = [(i, name) for i, part in enumerate(parts) for name in part.writes]
+        reads = [(i, name) for i, part in enumerate(parts) for name in part.reads]
+        self.order = [*writes, *reads]
+        lists = [parts[i].expected[name] for i, name in self.order]
+        edges = pairwise(np.cumsum([0, *map(len, lists)]).tolist())
+        named = zip(self.order, edges, strict=True)
+        self.places = [(i, parts[i].columns[name], slice(*edge)) for (i, name), edge in named]
+        expected = [*chain(*lists), *(Expected("p", shape, dtype) for shape, dtype in others)]
+        self.size, self.written = len(expected), sum(map(len, lists[: len(writes)]))
+        self.layout = parts[0].memory.layout(expected)
+        self.steady: tuple[bytes, list[np.ndarray]] | None = None  # where the arrays of the last donated step lay
+        self.overlaps = Overlaps(_nbytes(expected), self.written)
 
     def look(self, arrays: Sequence[dict[str, list]], others: list, donate: bool) -> list[BoundNumba] | None:
         """The bound parts; None if anything needs a closer look. `others` are leaves that only must not be touched."""
-        starts = np.empty(sum(self.sizes), np.int64)
-        written = list(chain.from_iterable(arrays[i][name] for i, name in self.writes))
-        read = list(chain.from_iterable([*(arrays[i][name] for i, name in self.reads), others]))
-        if (len(written), len(read)) != self.sizes:
+        everything: list = []
+        for i, name in self.order:
+            everything += arrays[i][name]
+        everything += others
+        if len(everything) != self.size:
             return None
-        if self.written.gather(written, starts[: self.first_read], donate) >= 0:
+        starts = np.empty(self.size, np.int64)
+        if self.layout.gather(everything, starts, self.written if donate else 0) >= 0:
             return None
-        if self.read.gather(read, starts[self.first_read :]) >= 0:
-            return None
-        if donate and self.overlaps.find(starts) is not None:
-            return None
+        steady, now = self.steady, starts.tobytes()  # replaced whole: another thread may be looking
+        if donate and steady is not None and steady[0] == now:
+            tables = steady[1]
+        else:
+            if donate and self.overlaps.find(starts) is not None:
+                return None
+            tables = self._tables(starts)
+            if donate:
+                self.steady = now, tables
+        return [BoundNumba(*three, donate, {}) for three in zip(self.parts, arrays, tables, strict=True)]
+
+    def _tables(self, starts: np.ndarray) -> list[np.ndarray]:
         tables = [np.empty((part.size, len(part.columns)), np.int64) for part in self.parts]
         for i, column, place in self.places:
             tables[i][:, column] = starts[place]
-        return [BoundNumba(*three, donate, {}) for three in zip(self.parts, arrays, tables, strict=True)]
+        return tables
 
 
 def _nbytes(expected: Sequence[Expected]) -> np.ndarray:
@@ -178,38 +176,53 @@ class BoundNumba:
         cache.load("join", JOIN_SOURCE, JOIN)["join"](compiled.chunks, kinds, found, out)
         return out
 
-    def store(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> dict[str, list]:
+    def store(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> dict[str, list] | None:
         """Run the last stage, in place or into recycled buffers."""
-        compiled, results = self.compiled, {}
+        compiled: CompiledNumba = self.compiled
+        results: dict[str, list] = {}
         for name in compiled.writes:
             column = self.addresses[:, compiled.columns[f"new {name}"]]
             if self.donate:
                 column[:] = self.addresses[:, compiled.columns[name]]
-                results[name] = self.arrays[name]
             else:
                 results[name] = compiled.memory.wrap(compiled.recyclers[name].take(column), compiled.dtypes[name])
-        self._run(compiled.stages[level], hosts, rows, leaves, np.empty((0, 0)))
-        if self.donate:
-            compiled.memory.written([results[name] for name in compiled.writes])
-            for (name, i), leaf in self.copied.items():
-                if name in compiled.writes:
-                    leaf[...] = results[name][i]
-                    results[name][i] = leaf
-        return results
+        self._run(compiled.stages[level], hosts, rows, leaves, NO_SUMS)
+        if not self.donate:
+            return results
+        compiled.memory.written([self.arrays[name] for name in compiled.writes])
+        for (name, i), leaf in self.copied.items():
+            if name in compiled.writes:
+                leaf[...] = self.arrays[name][i]
+        return None
 
     def _run(self, stage: Stage, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray, sums: np.ndarray) -> None:
         compiled = self.compiled
         kernel = compiled.kernels[f"stage{stage.level}"]
         far = int(not self.donate and compiled.moved > FAR)
 
-        def work(lo: int, hi: int) -> None:
-            kernel(compiled.chunks, lo, hi, self.addresses, rows, hosts, leaves, sums, far)
+        workers = 1 if compiled.moved < BREAK_EVEN else min(threads.num_threads(), len(compiled.chunks))
+        cuts = _cuts(len(compiled.chunks), workers)
+        claimed = np.zeros(1, np.int64)
 
-        spans = compiled.spans()
-        if len(spans) == 1:
-            work(*spans[0])
-        elif spans:
-            threads.run(work, spans)
+        def work(lo: int, hi: int) -> None:
+            kernel(compiled.chunks, cuts, claimed, self.addresses, rows, hosts, leaves, sums, far)
+
+        if workers > 1:
+            threads.run(work, [(0, 0)] * workers)
+        else:
+            work(0, 0)
+
+
+@lru_cache(maxsize=64)
+def _cuts(rows: int, workers: int) -> np.ndarray:
+    """Where the spans that threads claim begin, and where the last one ends.
+
+    Long ones first, since memory likes that; short ones at the end, so that none waits long for another.
+    """
+    cuts = [0]
+    while cuts[-1] < rows:
+        cuts.append(cuts[-1] + (max(1, (rows - cuts[-1]) // (workers + 1)) if workers > 1 else rows))
+    return np.array(cuts, np.int64)
 
 
 def _chunks(sizes: np.ndarray) -> np.ndarray:

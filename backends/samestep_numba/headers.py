@@ -48,7 +48,7 @@ class Layout:
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def gather(self, leaves: list, out: np.ndarray, writeable: bool = False) -> int:
+    def gather(self, leaves: list, out: np.ndarray, writeable: int = 0) -> int:
         """As the function of this name."""
         return gather(leaves, self, out, writeable)
 
@@ -59,11 +59,12 @@ def _canonical(dtype: np.dtype) -> np.dtype:
     return own if own == dtype else dtype
 
 
-def gather(leaves: list, layout: Layout, out: np.ndarray, writeable: bool = False) -> int:
+def gather(leaves: list, layout: Layout, out: np.ndarray, writeable: int = 0) -> int:
     """Write the address of each leaf's data to `out` (int64, may be a strided column), and return -1.
 
     All leaves have to be exactly `np.ndarray` (no subclass), C-contiguous, aligned, of the expected native dtype and
-    shape, and writeable if asked: else the index of the first that is not is returned, and `out` is not to be used.
+    shape, and the first `writeable` of them writeable: else the index of the first that is not is returned, and `out`
+    is not to be used.
     """
     n = len(layout)
     if len(leaves) != n or out.shape != (n,) or out.dtype != np.int64:
@@ -73,10 +74,9 @@ def gather(leaves: list, layout: Layout, out: np.ndarray, writeable: bool = Fals
     kernels = _kernels()
     if kernels is None:
         return _gather_slowly(leaves, layout, out, writeable)
-    need = C_CONTIGUOUS | ALIGNED | (WRITEABLE if writeable else 0)
     scan, first = kernels["_scan"], 0
     while True:
-        first = scan(id(leaves), HEAD, _ARRAY, need, layout.table, layout.dims, first, out)
+        first = scan(id(leaves), HEAD, _ARRAY, writeable, layout.table, layout.dims, first, out)
         if first < 0 or not _address(leaves, layout, out, writeable, first):
             return first
         first += 1  # unusual, and still fine
@@ -169,7 +169,14 @@ def _peek(kind: ir.IntType) -> tuple[Any, Callable]:
 
 
 def _scan(
-    leaves: int, head: int, array_type: int, need: int, table: np.ndarray, dims: np.ndarray, first: int, out: np.ndarray
+    leaves: int,
+    head: int,
+    array_type: int,
+    writeable: int,
+    table: np.ndarray,
+    dims: np.ndarray,
+    first: int,
+    out: np.ndarray,
 ) -> int:
     # PyListObject: head, size, items.
     # PyArrayObject: head, data, nd, dimensions, strides, base, descr, flags, weakreflist.
@@ -180,6 +187,7 @@ def _scan(
             return i
         data = leaf + head
         nd, at = table[i, 1], table[i, 2]
+        need = C_CONTIGUOUS | ALIGNED | (WRITEABLE if i < writeable else 0)
         if _peek64(data + 40) != table[i, 0] or _peek32(data + 48) & need != need or _peek32(data + 8) != nd:
             return i
         shape = _peek64(data + 16)
@@ -259,7 +267,8 @@ def _compile() -> dict[str, Callable] | None:
         return None
     try:
         source = [inspect.getsource(function) for function in (_scan, _references, _first_shared, _sweep)]
-        constants = f"import numpy as np\nfrom {__name__} import _peek32, _peek64\nUNSORTED = {UNSORTED}\n\n\n"
+        constants = f"import numpy as np\nfrom {__name__} import _peek32, _peek64\nUNSORTED = {UNSORTED}\n"
+        constants += f"C_CONTIGUOUS, ALIGNED, WRITEABLE = {C_CONTIGUOUS}, {ALIGNED}, {WRITEABLE}\n\n\n"
         return cache.load("headers", constants + "\n\n".join(source), _SIGNATURES, nogil=False)
     except Exception:  # no source beside the code, NUMBA_DISABLE_JIT, a Numba without these intrinsics: ask instead
         return None
@@ -271,12 +280,11 @@ def _self_test(kernels: dict[str, Callable]) -> bool:
     arrays = [np.zeros(shape, dtype) for dtype in dtypes for shape in [(), (0,), (3,), (2, 3), (2, 1, 4)]]
     layout = Layout([a.shape for a in arrays], [a.dtype for a in arrays])
     seen, told = np.zeros((2, len(arrays)), np.int64)
-    need = C_CONTIGUOUS | ALIGNED | WRITEABLE
 
     def scan(leaves: list) -> int:
-        return kernels["_scan"](id(leaves), HEAD, _ARRAY, need, layout.table, layout.dims, 0, seen)
+        return kernels["_scan"](id(leaves), HEAD, _ARRAY, len(leaves), layout.table, layout.dims, 0, seen)
 
-    if scan(arrays) != -1 or _gather_slowly(arrays, layout, told, True) != -1 or not np.array_equal(seen, told):
+    if scan(arrays) != -1 or _gather_slowly(arrays, layout, told, len(arrays)) != -1 or not np.array_equal(seen, told):
         return False
     frozen = np.zeros((2, 3))
     frozen.flags.writeable = False
@@ -312,16 +320,16 @@ def _counts(kernels: dict[str, Callable]) -> list[tuple[int, int, int]]:
     return [*results, seen()]
 
 
-def _gather_slowly(leaves: list, layout: Layout, out: np.ndarray, writeable: bool) -> int:
+def _gather_slowly(leaves: list, layout: Layout, out: np.ndarray, writeable: int) -> int:
     return next((i for i in range(len(leaves)) if not _address(leaves, layout, out, writeable, i)), -1)
 
 
-def _address(leaves: list, layout: Layout, out: np.ndarray, writeable: bool, i: int) -> bool:
+def _address(leaves: list, layout: Layout, out: np.ndarray, writeable: int, i: int) -> bool:
     leaf = leaves[i]
     if type(leaf) is not np.ndarray or leaf.shape != layout.shapes[i] or leaf.dtype != layout.dtypes[i]:
         return False
     flags = leaf.flags
-    if not (flags.c_contiguous and flags.aligned and leaf.dtype.isnative) or (writeable and not flags.writeable):
+    if not (flags.c_contiguous and flags.aligned and leaf.dtype.isnative) or (i < writeable and not flags.writeable):
         return False
     out[i] = leaf.__array_interface__["data"][0]
     return True

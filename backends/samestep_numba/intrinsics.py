@@ -240,6 +240,17 @@ def stream_copy(typingctx, target, source, count):
 
 
 @intrinsic
+def claim(typingctx, counter, n):
+    """Add n to the number in `counter`, at once for all threads, and return what it was."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, value=args[0])
+        return builder.atomic_rmw("add", array.data, args[1], "monotonic")
+
+    return types.int64(counter, types.int64), codegen
+
+
+@intrinsic
 def fence(typingctx):
     """What `stream_copy` has written is seen by other threads."""
 

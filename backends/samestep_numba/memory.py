@@ -21,7 +21,7 @@ class Expected(NamedTuple):
 class Layout(Protocol):
     """Looks at lists of arrays of which it knows what to expect."""
 
-    def gather(self, leaves: list, out: np.ndarray, writeable: bool = False) -> int:
+    def gather(self, leaves: list, out: np.ndarray, writeable: int = 0) -> int:
         """Write the address of each array to `out` (int64, may be a strided column), and return -1.
 
         Where an array is not as expected, or not plain (C-contiguous, aligned, by itself in its memory, written to if

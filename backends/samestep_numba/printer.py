@@ -1,5 +1,6 @@
 """A Program as Numba source: one function per stage over rows of a chunk table, everything by address.
 
+Threads call the same function with the same tables: each claims the next span of rows until there is none left.
 A row is at most one tile of one leaf, so what a reduction gives for a row is final. Every line is one SSA statement
 whose operands have the compute dtype; numbers are rounded to it once per row. Only loads and stores cast.
 """
@@ -7,29 +8,33 @@ whose operands have the compute dtype; numbers are rounded to it once per row. O
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from samestep.backend import Signature
 from samestep.trace.graph import Node, Program
-from samestep.trace.ops import FREE
+from samestep.trace.ops import FREE, OWN
 from samestep.trace.printer import Printer
 from samestep.trace.stages import Stage, Stages
 
 KERNEL = (
-    "void(int64[:,::1], int64, int64, int64[:,::1], int64[::1], float64[:,::1], float64[:,::1], float64[:,::1], int64)"
+    "void(int64[:,::1], int64[::1], int64[::1], "
+    "int64[:,::1], int64[::1], float64[:,::1], float64[:,::1], float64[:,::1], int64)"
 )
 HEAD = """import math
 from numba import float32, float64
 from samestep_numba.half import bf16_to_f32, f32_to_bf16, f32_to_half, half_to_f32
 from samestep_numba.intrinsics import (
-    ceil, copysign, fabs, fence, floor, independent, independent_by, lanes, ld_f32, ld_f64, ld_u16, select, sqrt,
+    ceil, claim, copysign, fabs, fence, floor, independent, independent_by, lanes, ld_f32, ld_f64, ld_u16, select, sqrt,
     st_f32, st_f64, st_u16, stream_copy,
 )
 
 """
+WORDS = "from samestep_numba.words import dithered_bf16, dithered_half, random_bits\n\n"  # where they are called
 LANES = 256
 BLOCK = 128  # elements that wait in the frame before they pass the caches
 
-# A row per op. `{T}` is the compute dtype; a list is several statements, `s1`, `s2` ... being its own names.
+# A row per op. `{T}` is the compute dtype, `{attr}` the node's attribute; a list is several statements, `s1`, `s2` ...
+# being its own names. `at + i` is the place of an element in its leaf.
 NAN_AWARE = ["s1 = {0} %s {1}", "s2 = {0} != {0}", "s3 = s1 | s2", "select(s3, {0}, {1})"]
 SPELLING: dict[str, str | list[str]] = {
     "add": "{0} + {1}",
@@ -75,6 +80,14 @@ SPELLING: dict[str, str | list[str]] = {
     "cos": "math.cos({0})",
     "acos": "math.acos({0})",
     "tanh": "math.tanh({0})",
+    "random_bits": "random_bits(at, i, {1}, {2}, {3}, {4}, {attr[0]}, {attr[1]})",
+    "rounded": "{0}",
+    "rounded_by": "{0}",
+}
+# Where params have another dtype than the arithmetic.
+ROUNDED: dict[str, dict[str, str]] = {
+    "float16": {"rounded": "half_to_f32(f32_to_half({0}))", "rounded_by": "dithered_half({0}, {1})"},
+    "bfloat16": {"rounded": "bf16_to_f32(f32_to_bf16({0}))", "rounded_by": "dithered_bf16({0}, {1})"},
 }
 
 # Of a reduction: what a lane starts with, the float64 term of one element, and how two lanes join.
@@ -90,6 +103,7 @@ REDUCTIONS = {
 _MODULO = "the sign and the rounding of a modulo are not LLVM's"
 _FREE = "its result has a shape of its own"
 ABSENT = {"remainder": _MODULO, "floor_divide": _MODULO, "numel": _FREE, **dict.fromkeys(FREE, _FREE)}
+ABSENT["fold"] = "only numbers are folded"
 
 # dtype name -> bytes, and how an element is read and written
 ACCESS = {
@@ -110,7 +124,7 @@ class KernelPrinter(Printer):
     """Prints the stages of one program for leaves of one signature."""
 
     def __init__(self, program: Program, signature: Signature, columns: dict[str, int]) -> None:
-        super().__init__(SPELLING)  # type: ignore[arg-type]
+        super().__init__(SPELLING | ROUNDED.get(signature.param, {}))  # type: ignore[arg-type]
         self.program = program
         self.signature = signature
         self.columns = columns  # array name -> column of the address table; outputs as "new p"
@@ -120,7 +134,10 @@ class KernelPrinter(Printer):
         """The module, and the signatures of its functions by name."""
         stages = [stage for stage in Stages(self.program).fused if not stage.empty]
         functions = [self.function(stage) for stage in stages]
-        return HEAD + "\n\n".join(functions), {f"stage{stage.level}": KERNEL for stage in stages}
+        own = any(node.op in OWN for stage in stages for node in stage.body)
+        return HEAD + (WORDS if own else "") + "\n\n".join(functions), {
+            f"stage{stage.level}": KERNEL for stage in stages
+        }
 
     def dtype(self, name: str) -> str:
         """The dtype of an array as it lies in memory."""
@@ -137,14 +154,14 @@ class KernelPrinter(Printer):
         spelled = self.spelling[node.op]
         if node.op == "where" and node.kind.truth:
             spelled = ["s1 = {0} & {1}", "s2 = not {0}", "s3 = s2 & {2}", "s1 | s3"]  # type: ignore[assignment]
-        return self._statements(self.name(node), spelled, [self.name(a) for a in node.args])
+        return self._statements(self.name(node), spelled, [self.name(a) for a in node.args], node.attr)
 
-    def _statements(self, target: str, spelled: str | list[str], arguments: list[str]) -> list[str]:
+    def _statements(self, target: str, spelled: str | list[str], arguments: list[str], attr: Any = None) -> list[str]:
         rows = [spelled] if isinstance(spelled, str) else list(spelled)
         rows[-1] = f"{target} = {rows[-1]}"
         for k in range(1, len(rows)):
             rows = [_rename(row, f"s{k}", f"{target}_{k}") for row in rows]
-        return [row.format(*arguments, T=self.T) for row in rows]
+        return [row.format(*arguments, T=self.T, attr=attr) for row in rows]
 
     def _access(self, name: str, new: bool = False) -> tuple[str, str]:
         column = self.columns[f"new {name}" if new else name]
@@ -173,13 +190,18 @@ class KernelPrinter(Printer):
 
     def function(self, stage: Stage) -> str:
         """One stage."""
-        parameters = "chunks, lo, hi, addr, rows, host, leaf, sums, far"
+        parameters = "chunks, cuts, claimed, addr, rows, host, leaf, sums, far"
         lines = [f"def stage{stage.level}({parameters}):"]
         lines += [f"    w{j} = lanes({LANES})" for j in range(len(stage.sums))]
         lines += [f"    v{a} = lanes({BLOCK * size // 8})" for a, size in self._outputs(stage)]
-        lines.append("    for r in range(lo, hi):")
+        lines += [
+            "    s = claim(claimed, 1)",
+            "    while s < len(cuts) - 1:",
+            "        for r in range(cuts[s], cuts[s + 1]):",
+        ]
         inner = self._prologue(stage) + (self._reduce(stage) if stage.sums else self._map(stage))
-        lines += ["        " + line for line in inner]
+        lines += ["            " + line for line in inner]
+        lines.append("        s = claim(claimed, 1)")
         return "\n".join(lines + (["    if far:", "        fence()"] if stage.stores else [])) + "\n"
 
     def _outputs(self, stage: Stage) -> list[tuple[str, int]]:
@@ -195,7 +217,7 @@ class KernelPrinter(Printer):
         outputs = self._outputs(stage)
         unaligned = " | ".join(f"{a} | n * {size}" for a, size in outputs)
         lines = [f"d = 0 if ({unaligned}) & 63 else far", f"b = {BLOCK} if d else n", "for q in range(0, n, b):"]
-        block = ["c = min(b, n - q)"]
+        block = ["c = min(b, n - q)", *_place(stage, "start + q")]
         for node in stage.inputs:
             address = self._access(str(node.attr))[0]
             block.append(f"b{address} = {address} + q * {ACCESS[self.dtype(str(node.attr))][0]}")
@@ -212,7 +234,7 @@ class KernelPrinter(Printer):
     def _reduce(self, stage: Stage) -> list[str]:
         """Lanes over rows of 256 elements, then a tree over the lanes: the pinned order."""
         lines = [f"top = {LANES}", "while top > 1 and top >> 1 >= n:", "    top = top >> 1"]  # fewer lanes, same bits
-        lines += ["for j in range(top):"]
+        lines += [*_place(stage, "start"), "for j in range(top):"]
         lines += [f"    st_f64(w{j}, j, {REDUCTIONS[node.op][0]})" for j, node in enumerate(stage.sums)]
         lines += [
             "independent()",
@@ -253,6 +275,11 @@ class KernelPrinter(Printer):
             f"{m}_3 = {m}_1 | {m}_2",
             f"st_f64(w{j}, j, select({m}_3, {y}, {o}))",
         ]
+
+
+def _place(stage: Stage, at: str) -> list[str]:
+    """Where in its leaf the elements of a loop begin, if that matters."""
+    return [f"at = {at}"] if any(node.op == "random_bits" for node in stage.body) else []
 
 
 def _rename(row: str, old: str, new: str) -> str:

@@ -76,6 +76,8 @@ class Torch(Library):
 class InOrder(Pinned):
     """The pinned order, row by row."""
 
+    words = "int64"  # torch has hardly any arithmetic for uint32
+
     def _lanes(self, tiles: Any) -> Any:
         lanes = tiles[:, 0]
         for row in range(1, tiles.shape[1]):

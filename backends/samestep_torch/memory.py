@@ -69,7 +69,7 @@ class Layout:
         self.odd = np.array([dtype.itemsize - 1 for dtype in self.dtypes], np.int64)
         self.guard: Callable[[list], bool] | None = None
 
-    def gather(self, leaves: list, out: np.ndarray, writeable: bool = False) -> int:
+    def gather(self, leaves: list, out: np.ndarray, writeable: int = 0) -> int:
         """Write the address of each tensor to `out`, and return -1, or the index of the first that is not plain."""
         guard = self.guard  # replaced whole: another thread may be looking
         if guard is None or not guard(leaves):

@@ -63,6 +63,7 @@ from .page import (
     zeros,
 )
 from .trace.namespace import sum_over_params
+from .trace.noise import normal, random_bits, rounded, uniform
 
 __version__ = "0.1.0"
 
@@ -115,10 +116,13 @@ __all__ = [
     "nadam",
     "negate",
     "nonnegative",
+    "normal",
     "ones",
     "positive",
     "radam",
+    "random_bits",
     "rmsprop",
+    "rounded",
     "rows",
     "scalar",
     "scale_by_adafactor",
@@ -139,6 +143,7 @@ __all__ = [
     "skip_nonfinite",
     "sum_over_params",
     "trust_ratio",
+    "uniform",
     "unit",
     "update",
     "use_backend",

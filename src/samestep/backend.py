@@ -39,8 +39,8 @@ class Bound(Protocol):
         float64[leaves, m].
         """
 
-    def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list]:
-        """The new arrays by output name; the only call that may write."""
+    def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list] | None:
+        """The new arrays by output name, or None if all are the donated ones; the only call that may write."""
 
 
 class Compiled(Protocol):
@@ -62,7 +62,15 @@ class Backend(Protocol):
     One that runs the arrays of several libraries may have `on(array)`: the backend as it is for arrays like this one.
     One whose library is not as NumPy may have `library`, a `samestep.libraries.Library`. One that can see by itself
     whether arrays are as a plan has them may have `sight(parts, others)`, whose `look(arrays, others, donate)` binds
-    the compiled parts of a plan, or gives None where a closer look is due (`samestep.look`).
+    the compiled parts of a plan, or gives None where a closer look is due (`samestep.look`). One whose library has a
+    registry of containers may have `container(tree)`: how optree is to open and to build those of this type, as its
+    `register_pytree_node` takes them, or None.
+
+    To the conformance suite it may say: `compilations()`, how often it, or what it compiles with, has compiled or
+    loaded something in this process (a second step must not); `exceptions`, why its bits are others, by the word
+    "subnormals" (it flushes them) or "sums" (not in the pinned order); `slow`, "step" where a step takes milliseconds
+    (long runs are shorter) or "compile" where a compilation takes seconds (it gets few programs); `wide()`, a context
+    in which its library has float64, where it has not always.
     """
 
     name: str

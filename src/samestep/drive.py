@@ -55,6 +55,8 @@ class Work:
         """The numbers that a stage reads: per row, the row of each leaf, per leaf."""
         stage = self.batch.compiled.stages[level]
         hosts = np.array([[env[n.index] for n in stage.hosts] for env in self.hosts], dtype=float)
+        if not stage.leaves:
+            return hosts, self.row_of, self.batch.no_leaves
         leaves = np.empty((len(self.batch.leaves), len(stage.leaves)))
         for k, node in enumerate(stage.leaves):
             leaves[:, k] = self.leaves[node.index]
@@ -97,8 +99,8 @@ class Work:
 
 def drive(
     plan: Plan, works: Sequence[Work], number: Callable[[int], Callable[[str, float], float]]
-) -> list[dict[str, list]]:
-    """Run one step and return the new arrays of each batch by output name."""
+) -> list[dict[str, list] | None]:
+    """Run one step and return what each batch has stored: new arrays by output name, None if all is in place."""
     for level in range(plan.depth + 1):
         running = [work for work in works if level <= work.batch.depth]
         if level:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,9 +12,9 @@ import array_api_compat
 import numpy as np
 
 from . import libraries
-from .backend import Signature
+from .backend import Signature, installed
 from .trace.graph import Program
-from .trace.python import compile_stage
+from .trace.python import PYTHON, compile_stage
 from .trace.stages import Stages
 
 VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item")  # results that may share memory with their argument
@@ -67,12 +67,14 @@ class Evaluated:
 
 
 class CompiledEvaluated:
-    """Stage functions over `xp`."""
+    """Stage functions over `xp`, spelled as it needs."""
+
+    spelling: Mapping[str, str] = PYTHON
 
     def __init__(self, program: Program, signature: Signature) -> None:
         self.signature = signature
         self.stages = Stages(program).carrying
-        self.functions = [compile_stage(stage) for stage in self.stages]
+        self.functions = [compile_stage(stage, signature.param, self.spelling) for stage in self.stages]
         self.constants = {n.index: n.attr for n in program.nodes if n.op == "const"}
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundEvaluated:
@@ -87,10 +89,10 @@ class BoundEvaluated:
         self.compiled = compiled
         self.arrays = arrays
         self.donate = donate
-        library = libraries.of(arrays["p"][0])
-        self.xp = library.namespace(arrays["p"][0])
+        self.library = libraries.of(arrays["p"][0])
+        self.xp = self.library.namespace(arrays["p"][0])
         self.dtype = getattr(self.xp, compiled.signature.compute)
-        self.pinned = library.pinned(self.xp)
+        self.pinned = self.library.pinned(self.xp)
         self.leaves: list[dict[Any, Any]] = [self._computed(i) for i in range(len(arrays["p"]))]
         self.results: list[dict[str, Any]] | None = None
 
@@ -104,22 +106,30 @@ class BoundEvaluated:
     def sums(self, level: int, hosts: Any, rows: Any, leaves: Any) -> Any:
         """Run one stage on every leaf and keep what later stages need."""
         found = np.empty((len(self.leaves), len(self.compiled.stages[level].sums)))
-        for i, arrays in enumerate(self.leaves):
-            found[i], kept = self._run(level, i, hosts[rows[i]], leaves[i])
-            arrays.update(kept)
+        for i, row in enumerate(rows):
+            found[i] = self.advance(level, i, self._read(level, hosts[row], leaves[i]))
+        return found
+
+    def advance(self, level: int, i: int, values: Mapping[int, Any]) -> Any:
+        """Run one stage on a leaf with these numbers; keep what later stages need, and return the sums."""
+        found, kept = self._run(level, i, values)
+        self.leaves[i].update(kept)
         return found
 
     def prepare(self, level: int, hosts: Any, rows: Any, leaves: Any) -> None:
         """Run the last stage on every leaf and round; nothing is written yet."""
-        self.results = []
-        for i, arrays in enumerate(self.leaves):
-            found = self._run(level, i, hosts[rows[i]], leaves[i])[1]
-            seen = {id(x) for x in arrays.values()}
-            for name, node in self.compiled.stages[level].stores:
-                aliases = id(found[name]) in seen or node.op in VIEWS  # results never alias
-                seen.add(id(found[name]))
-                found[name] = self._rounded(name, found[name], i, aliases)
-            self.results.append(found)
+        found = [self.finish(level, i, self._read(level, hosts[row], leaves[i])) for i, row in enumerate(rows)]
+        self.results = found
+
+    def finish(self, level: int, i: int, values: Mapping[int, Any]) -> dict[str, Any]:
+        """Run the last stage on a leaf with these numbers, and round."""
+        found = self._run(level, i, values)[1]
+        seen = {id(x) for x in self.leaves[i].values()}
+        for name, node in self.compiled.stages[level].stores:
+            aliases = id(found[name]) in seen or node.op in VIEWS  # results never alias
+            seen.add(id(found[name]))
+            found[name] = self._rounded(name, found[name], i, aliases)
+        return found
 
     def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list]:
         """The new arrays; written into the donated ones where they can be written."""
@@ -132,25 +142,24 @@ class BoundEvaluated:
             stored[name] = [self._placed(v, old) for v, old in zip(values, self.arrays[name], strict=True)]
         return stored
 
-    def _run(self, level: int, i: int, hosts: Any, leaves: Any) -> tuple[Any, dict]:
+    def _read(self, level: int, hosts: Any, leaves: Any) -> dict[int, float | bool]:
         stage = self.compiled.stages[level]
+        found = [*zip(stage.hosts, hosts, strict=True), *zip(stage.leaves, leaves, strict=True)]
+        return {node.index: bool(value) if node.kind.truth else float(value) for node, value in found}
+
+    def _run(self, level: int, i: int, values: Mapping[int, Any]) -> tuple[Any, dict]:
         like = self.leaves[i]["p"]
-        numbers = {index: self._number(value, like) for index, value in self.compiled.constants.items()}
-        for node, value in [*zip(stage.hosts, hosts, strict=True), *zip(stage.leaves, leaves, strict=True)]:
-            numbers[node.index] = self._number(bool(value) if node.kind.truth else value, like)
+        numbers = {index: self._number(x, like) for index, x in {**self.compiled.constants, **values}.items()}
         with np.errstate(all="ignore"):
             return self.compiled.functions[level](self.xp, self.pinned, like.shape, self.leaves[i], numbers)
 
     def _number(self, value: Any, like: Any) -> Any:
+        """A number rounded once; one that is not known yet is a 0-d array already."""
+        if hasattr(value, "dtype"):
+            return value if value.dtype == self.xp.bool else self._cast(value, self.dtype)
         dtype = self.xp.bool if isinstance(value, bool) else self.dtype
         with np.errstate(all="ignore"):
-            return self.xp.asarray(
-                value if dtype is self.xp.bool else float(value), dtype=dtype, device=self._device(like)
-            )
-
-    @staticmethod
-    def _device(like: Any) -> Any:
-        return array_api_compat.device(like)
+            return self.xp.asarray(value, dtype=dtype, device=self.library.device(like))
 
     def _rounded(self, name: str, value: Any, i: int, aliases: bool) -> Any:
         """In the dtype of its place, which NumPy has in native byte order."""
@@ -167,3 +176,9 @@ class BoundEvaluated:
 
 
 numpy = Evaluated("numpy")
+
+
+def own(array: Any) -> Evaluated:
+    """What evaluates arrays like this one by their own library: a registered backend, which knows its ways."""
+    known = (b for b in installed() if isinstance(b, Evaluated) and b.accepts(array))
+    return next(known, Evaluated(library(array)))

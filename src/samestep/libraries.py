@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,7 +10,7 @@ import array_api_compat
 import numpy as np
 
 from .backend import installed
-from .pinned import Pinned
+from .pinned import Deferred, Pinned
 
 
 class Library:
@@ -31,6 +31,28 @@ class Library:
         """The context of everything that a verb does: operators record nothing in it either."""
         return nullcontext()
 
+    def defers(self, values: Iterable[Any]) -> bool:
+        """Whether a number made of these may be unknown now: one of them is traced, recorded or lazy."""
+        return False
+
+    def inline(self, array: Any) -> tuple[Any, Pinned]:
+        """The namespace and the reductions for a step of what is deferred; nothing in them asks for a value."""
+        xp = self.namespace(array)
+        return xp, Deferred(xp)
+
+    @property
+    def real(self) -> str:
+        """The dtype in which a number that is not known leaves an inline step."""
+        return "float64"
+
+    def put(self, new: Any, old: Any) -> Any:
+        """The new array of an inline step, in the place of the donated old one where arrays can be written."""
+        return new
+
+    def wide(self) -> AbstractContextManager:
+        """The context of an inline step: float64 is float64 in it."""
+        return nullcontext()
+
     def refuses(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
         """The first array that no step can take, as one that asks for a step that is recorded, and why.
 
@@ -42,6 +64,10 @@ class Library:
         """What of an array, beside shape and dtype, decides which backend runs it; hashable."""
         return type(array)
 
+    def device(self, array: Any) -> Any:
+        """Where new arrays go that are to lie with this one."""
+        return array_api_compat.device(array)
+
     def memory(self, array: Any) -> np.ndarray | None:
         """Its memory as NumPy sees it, the dtype one of the same size; None where it does not."""
         if isinstance(array, np.ndarray):
@@ -50,6 +76,10 @@ class Library:
             return np.from_dlpack(array)
         except Exception:  # on another device, or of a dtype that NumPy lacks: then only its identity is known
             return None
+
+    def joined(self, pairs: Any, old: Any, donate: bool) -> Any:
+        """Pairs of reals as complex numbers, in the place of an old array; None where that goes by way of the host."""
+        return None
 
     def keep(self, new: Sequence[Any], old: Sequence[Any]) -> None:
         """Give new params what the old ones had beside their values; some may be the old ones themselves."""
@@ -76,3 +106,8 @@ def of_leaves(leaves: Sequence[Any]) -> Library:
 def namespace(array: Any) -> Any:
     """The standard over the library of an array."""
     return of(array).namespace(array)
+
+
+def deferred(value: Any) -> bool:
+    """Whether this is an array whose value may be unknown now."""
+    return hasattr(value, "dtype") and of(value).defers([value])

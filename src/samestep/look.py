@@ -32,6 +32,7 @@ class Quick:
         self.plan = plan
         self.same_as = (asked, kind)  # the backend asked for, and the outermost container
         self.slots = plan.slots
+        self.leaves_of = trees.reader(plan.spec)
         self.keys = {states.STEP, *plan.slots, *plan.number_slots}
         size = len(plan.leaves)
         self.picks = [_picker(batch.leaves, size) for batch in plan.batches]
@@ -42,6 +43,7 @@ class Quick:
         self.still = tuple(layouts)
         lacking = {s: [i for i, p in enumerate(plan.programs) if p is None or s not in p.slots] for s in plan.slots}
         self.lacking = [(slot, _picker(places, size)) for slot, places in lacking.items() if places]
+        self.absent = bool(plan.asleep or self.lacking)
         backend: Any = plan.batches[0].choice.backend
         self.sight = backend.sight([batch.compiled for batch in plan.batches], list(layouts.values()))
 
@@ -60,13 +62,14 @@ class Quick:
         if type(state) is not dict or state.keys() != self.keys:
             return None  # the clock looks at counts and number slots itself
         trees_ = (params, grads, *(state[slot] for slot in self.slots))
-        found = [trees.leaves_of(self.plan.spec, tree) for tree in trees_]
-        if any(leaves is None for leaves in found):
+        found = list(map(self.leaves_of, trees_))
+        if None in found:
             return None
         lists: dict[str, list] = dict(zip(("p", "grad", *self.slots), found, strict=True))  # type: ignore[arg-type]
-        absent = [self.asleep(lists["grad"]), *(pick(lists[slot]) for slot, pick in self.lacking)]
-        if any(map(_is_there, chain.from_iterable(absent))):
-            return None
+        if self.absent:
+            absent = [self.asleep(lists["grad"]), *(pick(lists[slot]) for slot, pick in self.lacking)]
+            if any(map(_is_there, chain.from_iterable(absent))):
+                return None
         arrays = [{n: pick(lists[n]) for n in wanted} for pick, wanted in zip(self.picks, self.names, strict=True)]
         still = [lists[name][i] for name, i in self.still]
         bounds = self.sight.look(arrays, still, donate)

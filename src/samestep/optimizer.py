@@ -311,10 +311,13 @@ class Optimizer:
 
     def _checked(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """Overrides name run-time numbers; the inputs of parts, such as loss, pass."""
+        if not overrides and self.stepper.complete:
+            return {}
         chains = [chain for chain in self.chains if chain is not None]
         if not overrides:
             for chain in chains:
                 chain.require(chain.numbers)
+            self.stepper.complete = True
             return {}
         inputs = {s for c in chains for part in c.parts for s, spec in part.page.slots.items() if spec.shape == "given"}
         known = {name for chain in chains for name in chain.hypers}
@@ -325,6 +328,9 @@ class Optimizer:
                 continue
             if key not in known:
                 self._unknown(key, known | inputs, chains)
+            if libraries.deferred(value):
+                checked[key] = _zero_d(key, value)
+                continue
             if callable(value):
                 raise HyperparameterError(
                     f"{key} is a number for this one step; got {value!r}: call it, or build another optimizer with it"
@@ -345,6 +351,12 @@ class Optimizer:
         if key in dict(self.refused):
             raise HyperparameterError(dict(self.refused)[key])
         raise HyperparameterError(f"this optimizer has no number {key!r}; step takes {names(sorted(known))}")
+
+
+def _zero_d(name: str, value: Any) -> Any:
+    if tuple(value.shape) != ():
+        raise HyperparameterError(f"{name} is one number; got an array of shape {tuple(value.shape)}")
+    return value
 
 
 def _difference(old: Any, new: Any) -> Any:

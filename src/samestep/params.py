@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import optree
 
+from .backend import installed
 from .errors import TreeError, where
+
+NAMESPACE = "samestep"  # of the containers that a library's own registry knows
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
     """The leaves in order, None included, and the structure."""
-    return optree.tree_flatten(tree, none_is_leaf=True)
+    leaves, spec = optree.tree_flatten(tree, none_is_leaf=True, namespace=NAMESPACE)
+    odd = {kind for kind in set(map(type, leaves)) if not hasattr(kind, "dtype") and kind is not type(None)}
+    if odd and any([_adopted(next(leaf for leaf in leaves if type(leaf) is kind)) for kind in odd]):
+        return flatten(tree)
+    return leaves, spec
+
+
+def _adopted(leaf: Any) -> bool:
+    """Whether some library's registry opens it; optree then knows how, too."""
+    for backend in installed():
+        ways = backend.container(leaf) if hasattr(backend, "container") else None
+        if ways is not None:
+            optree.register_pytree_node(type(leaf), *ways, namespace=NAMESPACE)
+            return True
+    return False
 
 
 def rebuild(spec: Any, leaves: list) -> Any:
@@ -23,15 +41,28 @@ def rebuild(spec: Any, leaves: list) -> Any:
 
 def leaves_of(spec: Any, tree: Any) -> list | None:
     """The leaves of a tree of this structure, or None when it has another."""
-    if not _fits(_probe(spec), tree):
-        return None
-    try:
-        return spec.flatten_up_to(tree)
-    except ValueError:
-        return None
+    return reader(spec)(tree)
 
 
 @lru_cache(maxsize=64)
+def reader(spec: Any) -> Callable[[Any], list | None]:
+    """A function from a tree to its leaves, or to None when it has another structure."""
+    probe = _probe(spec)
+    flat_list = probe is not None and probe[0] is list and not probe[2]
+
+    def leaves(tree: Any) -> list | None:
+        if not _fits(probe, tree):
+            return None
+        if flat_list and type(tree) is list:
+            return tree.copy()  # as optree would, whose code is cold after a large step
+        try:
+            return spec.flatten_up_to(tree)
+        except ValueError:
+            return None
+
+    return leaves
+
+
 def _probe(spec: Any) -> tuple | None:
     """What a look at the containers alone can tell; None for a leaf.
 
@@ -59,7 +90,7 @@ def _fits(probe: tuple | None, tree: Any) -> bool:
 
 def is_leaf(tree: Any) -> bool:
     """Whether it is one leaf and no container."""
-    return optree.tree_is_leaf(tree, none_is_leaf=True)
+    return optree.tree_is_leaf(tree, none_is_leaf=True, namespace=NAMESPACE)
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Reductions whose order is part of their meaning, spelled in the array standard.
+"""What the array standard leaves open and a backend may not: the order of sums, random bits, rounding to a dtype.
 
 A float sum runs in float64 over tiles of 65536 elements in C order; in a tile, 256 lanes add their elements in order,
 a tree joins the lanes, and the tiles are added in order. Every backend keeps that order, so the number of threads does
@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from .trace.words import HALF, WORDS, cut, fold, per_element, word_at
+
 TILE, LANES = 65536, 256
+HALF_PRECISION = ("float16", "bfloat16")  # dtypes of params whose arithmetic is float32
 
 
 class Pinned:
-    """The reductions over one array namespace, as Python floats."""
+    """What is pinned, over one array namespace; reductions come as Python floats."""
+
+    words = "uint32"  # the dtype for the arithmetic of `trace.words`
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
@@ -30,7 +37,11 @@ class Pinned:
     def _float64(self, x: Any) -> Any:
         return self.xp.astype(x, self.xp.float64)
 
-    def _tiles(self, x: Any) -> float:
+    def number(self, x: Any) -> Any:
+        """A 0-d array as what reductions give."""
+        return float(x)
+
+    def _tiles(self, x: Any) -> Any:
         xp, n = self.xp, x.shape[0]
         total = 0.0
         whole = n // TILE
@@ -51,26 +62,25 @@ class Pinned:
         """Each lane added up in order, which is how NumPy sums over a middle axis."""
         return self.xp.sum(tiles, axis=1)
 
-    @staticmethod
-    def _tree(lanes: Any) -> list[float]:
+    def _tree(self, lanes: Any) -> list:
         lanes = lanes + 0.0  # a lane starts at +0
         width = LANES
         while width > 1:
             width //= 2
             lanes = lanes[:, :width] + lanes[:, width : 2 * width]
-        return [float(value) for value in lanes[:, 0]]
+        return [self.number(lanes[tile, 0]) for tile in range(lanes.shape[0])]
 
     def count_nonzero(self, x: Any) -> float:
         """How many elements are not zero; nan is not."""
-        return float(self.xp.count_nonzero(x))
+        return self.number(self.xp.count_nonzero(x))
 
     def max(self, x: Any) -> float:
         """The largest element, nan if one is, +0 for either zero; -inf of nothing."""
-        return float(self.xp.max(x)) + 0.0 if _numel(x) else float("-inf")
+        return self.number(self.xp.max(x)) + 0.0 if _numel(x) else float("-inf")
 
     def min(self, x: Any) -> float:
         """The smallest element, nan if one is, +0 for either zero; inf of nothing."""
-        return float(self.xp.min(x)) + 0.0 if _numel(x) else float("inf")
+        return self.number(self.xp.min(x)) + 0.0 if _numel(x) else float("inf")
 
     def numel(self, x: Any) -> float:
         """The number of elements."""
@@ -101,6 +111,62 @@ class Pinned:
     def eye(self, x: Any, shape: tuple) -> Any:
         """The identity matrix in the dtype of x."""
         return self.xp.eye(shape[0], dtype=x.dtype, device=getattr(x, "device", None))
+
+    def random_bits(self, like: Any, h0: Any, l0: Any, h1: Any, l1: Any, attr: tuple[int, int]) -> Any:
+        """For each element the sum of so many random numbers of so many bits: by its place in C order, and two keys."""
+        xp, device = self.xp, getattr(like, "device", None)
+        dtype, per, size = getattr(xp, self.words), per_element(*attr), _numel(like)
+
+        def word(c: int) -> Any:
+            return xp.asarray(c, dtype=dtype, device=device)
+
+        k0, k1 = (xp.astype(high, dtype) * HALF + xp.astype(low, dtype) for high, low in ((h0, l0), (h1, l1)))
+        found = []
+        for far, start in enumerate(range(0, max(size, 1), WORDS // per)):
+            key = fold(k1, word(far), word) if far else k1
+            place = xp.arange(min(size - start, WORDS // per), dtype=dtype, device=device) * per
+            drawn = {q: word_at(place + q, k0, key, word) for q in range(per)}
+            parts = [drawn[q] >> shift & (1 << attr[0]) - 1 for q, shift in cut(*attr)]
+            found.append(sum(parts[1:], start=parts[0]))
+        total = found[0] if len(found) == 1 else xp.concat(found)
+        return xp.astype(xp.reshape(total, like.shape), like.dtype)
+
+    def rounded(self, x: Any, param: str) -> Any:
+        """To nearest, ties to even, in a dtype of 16 bits; in the dtype of x again."""
+        if param not in HALF_PRECISION:
+            return x
+        dtype = getattr(self.xp, param, None) or np.dtype(param)
+        return self.xp.astype(self.xp.astype(x, dtype), x.dtype)
+
+    def rounded_by(self, x: Any, bits: Any, param: str) -> Any:
+        """16 random bits are added at the place of what a dtype of 16 bits drops, and then that is dropped."""
+        if param not in HALF_PRECISION:
+            return x
+        xp = self.xp
+        word, bits, size = x.view(xp.int32), xp.astype(bits, xp.int32), xp.abs(x)
+        if param == "bfloat16":
+            value = (word + bits & -(1 << 16)).view(x.dtype)
+        else:
+            tiny = size < 2.0**-14  # subnormal in float16: counted in units of 2**-24
+            parts = xp.astype(xp.where(tiny, size, xp.zeros_like(x)) * 2.0**40, xp.int32)
+            small = xp.copysign(xp.astype(parts + bits >> 16, x.dtype) * 2.0**-24, x)
+            value = xp.where(tiny, small, (word + (bits >> 3) & -(1 << 13)).view(x.dtype))
+        return self.rounded(xp.where(xp.isfinite(x), value, x), param)  # what is too large is infinite
+
+
+class Deferred(Pinned):
+    """The same without asking for any value: reductions come as 0-d arrays, float64."""
+
+    def number(self, x: Any) -> Any:
+        """float64."""
+        return self.xp.astype(x, self.xp.float64)
+
+    def linalg(self, factorise: Any, x: Any, **options: Any) -> tuple:
+        """Chosen by `where`."""
+        xp = self.xp
+        finite = xp.all(xp.isfinite(x))
+        factors = factorise(xp.where(finite, x, xp.zeros_like(x)), **options)
+        return tuple(xp.where(finite, factor, factor + float("nan")) for factor in factors)
 
 
 def _numel(x: Any) -> int:

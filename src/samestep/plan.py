@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from .bus import Floors
 from .chain import Chain
 from .dtypes import COMPLEX, COMPUTE, name
 from .errors import ChainError, LeafError, TraceError, where
-from .evaluate import Evaluated, library
+from .evaluate import Evaluated, library, own
 from .libraries import Library
-from .trace.graph import Program, Rank
+from .trace.graph import Node, Program, Rank
 from .trace.namespace import static_value
 from .trace.python import compile_numbers
 from .trace.stages import Stages
@@ -59,7 +60,7 @@ class Batch:
     choice: Choice
     leaves: tuple[int, ...]  # places in the flattened params
     branches: np.ndarray  # of each leaf
-    statics: dict[int, np.ndarray]  # numbers that the shape alone decides
+    statics: dict[int, np.ndarray]  # numbers that the shape or the path alone decides
     numbers: (
         tuple  # per level: (Numbers, host function, leaf function, numbers of the rows that the leaf function reads)
     )
@@ -86,6 +87,11 @@ class Batch:
             [(n.index, str(n.attr)) for n in nodes if n.op == "given"],
             [(n.index, str(n.attr)) for n in nodes if n.op == "state_scalar"],
         )
+
+    @cached_property
+    def no_leaves(self) -> np.ndarray:
+        """The table of a stage that reads no number per leaf."""
+        return np.empty((len(self.leaves), 0))
 
     @cached_property
     def places(self) -> np.ndarray:
@@ -171,15 +177,20 @@ class Plan:
         return defaultdict(lambda: np.empty(0, np.int64), {key: np.array(value) for key, value in found.items()})
 
 
-def build(spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
-    """The plan for these leaves; `arrays` decide the backend."""
+def build(
+    spec: Any, leaves: Sequence[Leaf], chains: Sequence[Chain | None], arrays: Sequence[Any], inline: bool = False
+) -> Plan:
+    """The plan for these leaves; `arrays` decide the backend, which of an inline step is their own library."""
     programs = _agreed(leaves, chains)
     groups: dict[tuple, list[int]] = {}
     choices: dict[tuple, Choice] = {}
     for i, (leaf, program) in enumerate(zip(leaves, programs, strict=True)):
         if leaf.grad is None or program is None:
             continue
-        choice = backends.choose(arrays[i], program, leaf.signature)
+        choice = None if inline and not backends.chosen() else backends.choose(arrays[i], program, leaf.signature)
+        if inline:
+            choice = Choice(Evaluated(library(arrays[i])), "inline: a number of this step is traced, recorded or lazy")
+        assert choice is not None
         key = (program, leaf.signature, leaf.complex, choice.backend.name)
         groups.setdefault(key, []).append(i)
         choices[key] = choice
@@ -248,9 +259,9 @@ def find_program(chain: Chain | None, leaf: Leaf, floors: Floors = ()) -> Progra
 def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[int]) -> Batch:
     shapes = [leaf.real_shape for leaf in leaves]
     statics = {
-        node.index: np.array([static_value(node, shape) for shape in shapes], dtype=float)
+        node.index: np.array([_static(node, leaf) for leaf in leaves], dtype=float)
         for node in program.nodes
-        if node.op in ("size", "ndim", "dim")
+        if node.op in ("size", "ndim", "dim", "path")
     }
     return Batch(
         program=program,
@@ -264,7 +275,14 @@ def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[in
     )
 
 
-def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any]) -> Plan:
+def _static(node: Node, leaf: Leaf) -> float:
+    """A number that is known of a leaf before any step; of its path, with the stream behind a slash, the CRC-32."""
+    if node.op == "path":
+        return crc32("/".join([leaf.path, str(node.attr)] if node.attr else [leaf.path]).encode())
+    return static_value(node, leaf.real_shape)
+
+
+def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any], inline: bool) -> Plan:
     """The same leaves, but with the eval pages of their chains for batches, run by the arrays' own library."""
     groups: dict[tuple, list[int]] = {}
     for i, leaf in enumerate(plan.leaves):
@@ -274,7 +292,8 @@ def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[
             groups.setdefault(key, []).append(i)
     batches = []
     for (program, _, _), found in groups.items():
-        choice = Choice(Evaluated(library(arrays[found[0]])), "eval_params")
+        array = arrays[found[0]]
+        choice = Choice(Evaluated(library(array)) if inline else own(array), "eval_params")
         batches.append(_batch(program, choice, [plan.leaves[i] for i in found], found))
     return replace(plan, batches=tuple(batches))
 

@@ -53,7 +53,7 @@ def start(chain: Chain, spec: Slot, part: Part, xp: Any, p: Any) -> Any:
     value = spec.start(xp, p, AtZero(chain, part)) if callable(spec.start) else spec.start
     if spec.shape == "number":
         return float(value)
-    return xp.asarray(value, dtype=p.dtype, device=array_api_compat.device(p))
+    return xp.asarray(value, dtype=p.dtype, device=libraries.of(p).device(p))
 
 
 def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from . import backend as backends
-from . import checks, libraries
+from . import checks, inline, libraries
 from . import params as trees
 from . import state as states
 from .chain import Chain
@@ -40,6 +40,7 @@ class Stepper:
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
         self.recent: tuple[Quick, ...] = ()
         self.stepped: Plan | None = None
+        self.complete = False  # whether every number is known to have a value without overrides
         self.locks: dict[int, threading.Lock] = {}
 
     @property
@@ -68,7 +69,9 @@ class Stepper:
             self.recent = (Quick(plan, *same_as), *self.recent[: KEPT_QUICK - 1])
         return seen
 
-    def plan(self, spec: Any, leaves: list, grads: list | None, evaluation: bool = False) -> Plan:
+    def plan(
+        self, spec: Any, leaves: list, grads: list | None, evaluation: bool = False, inline: bool = False
+    ) -> Plan:  # fmt: skip
         """The plan for these leaves, made once for each structure, dtypes and shapes.
 
         Without grads nothing is compiled, or (`evaluation`) the eval pages are.
@@ -80,29 +83,34 @@ class Stepper:
         branch_of = assign(self.branches, paths)
         described = tuple(describe(*four) for four in zip(paths, leaves, given, branch_of, strict=True))
         kind = libraries.of_leaves(leaves).kind
-        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)), evaluation)
+        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)), evaluation, inline)
         with self.lock:
             plan = self.plans.get(key)
             if plan is None:
-                plan = build(spec, described, self.chains, leaves)
-                plan = self.plans[key] = for_evaluation(plan, self.chains, leaves) if evaluation else plan
+                plan = build(spec, described, self.chains, leaves, inline)
+                plan = self.plans[key] = for_evaluation(plan, self.chains, leaves, inline) if evaluation else plan
                 if len(self.plans) > KEPT_PLANS:
                     self.plans.popitem(last=False)
             self.plans.move_to_end(key)
         return plan
 
     # -- numbers ---------------------------------------------------------
+    def values(self, branch: int, overrides: Mapping[str, Any]) -> tuple[Chain, Mapping[str, Any]]:
+        """The run-time numbers of a branch in this step, schedules as they are."""
+        chain = self.chains[branch]
+        assert chain is not None
+        mine = {k: v for k, v in overrides.items() if k in chain.hypers} if overrides else {}
+        return chain, {**chain.numbers, **mine} if mine else chain.numbers
+
     def numbers_at(self, overrides: Mapping[str, Any]) -> Callable[[int], Callable[[str, float], float]]:
         """For each branch, what a hyperparameter is worth at a clock: a number, or what its schedule says there."""
 
         def of(branch: int) -> Callable[[str, float], float]:
-            chain = self.chains[branch]
-            assert chain is not None
-            values = {**chain.numbers, **{k: v for k, v in overrides.items() if k in chain.hypers}}
+            chain, values = self.values(branch, overrides)
 
             def number(name: str, clock: float) -> float:
                 value = values[name]
-                return _scheduled(chain, name, value, max(int(clock) - 1, 0)) if callable(value) else value
+                return scheduled(chain, name, value, max(int(clock) - 1, 0)) if callable(value) else value
 
             return number
 
@@ -112,12 +120,15 @@ class Stepper:
     def evaluated(self, params: Any, state: Any) -> Any:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
+        if libraries.of_leaves(leaves).defers(inline.arrays(leaves, state)):
+            return inline.evaluated(self, leaves, spec, state)
         plan = self.plan(spec, leaves, None, evaluation=True)
         slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
         bounds = [bind(batch, leaves, leaves, slots, donate=False) for batch in plan.batches]
         works = self._works(plan, bounds, Clock(self.branches, plan, state).rows(done=True), slots, {})
         found = list(leaves)
         for work, outputs in zip(works, drive(plan, works, self.numbers_at({})), strict=True):
+            assert outputs is not None  # nothing is donated
             for i, value in zip(work.batch.leaves, self._single(work, outputs["p"], leaves, donate=False), strict=True):
                 found[i] = value
         return trees.rebuild(spec, found)
@@ -125,19 +136,22 @@ class Stepper:
     # -- the step ---------------------------------------------------------
     def run(self, params: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
         """One step."""
-        seen = self.glance(params, grads, state, donate)
+        seen = None if any(map(libraries.deferred, overrides.values())) else self.glance(params, grads, state, donate)
         if seen is not None:
             return self._finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
-        with libraries.of_leaves(leaves).quiet():
+        library = libraries.of_leaves(leaves)
+        if library.defers(inline.arrays(leaves, grads, state, overrides)):
+            return inline.step(self, leaves, spec, grads, state, donate, overrides)
+        with library.quiet():
             seen = self.look(params, leaves, spec, grads, state, donate)
             return self._finish(seen, params, state, donate, overrides)
 
     def _finish(self, seen: Seen, params: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
         plan = seen.plan
         self._take_turns(plan)
-        self._must_be_read(plan, overrides)
-        givens = self._givens(overrides)
+        self.must_be_read(plan, overrides)
+        givens = self.givens(overrides)
         clock = Clock(self.branches, plan, state)
         works = self._works(plan, seen.bounds, clock.rows(), seen.slots, givens)
         number = self.numbers_at(overrides)
@@ -155,7 +169,7 @@ class Stepper:
                     batch.compiled.release()
 
     @staticmethod
-    def _must_be_read(plan: Plan, overrides: Mapping[str, Any]) -> None:
+    def must_be_read(plan: Plan, overrides: Mapping[str, Any]) -> None:
         """An override that changes nothing is refused: some numbers are read by `init` alone."""
         unread = set(overrides) - plan.read if overrides and plan.batches else set()
         if unread:
@@ -164,14 +178,14 @@ class Stepper:
                 "or nothing does under these options. Build another optimizer with it."
             )
 
-    def _givens(self, overrides: dict[str, Any]) -> dict[str, float]:
+    def givens(self, overrides: dict[str, Any]) -> dict[str, float]:
         found = {}
         for name, spec in self.declared.items():
             value = overrides.get(name, spec.start)
             if value is None:
                 raise HyperparameterError(f"this optimizer needs {name}: write step(params, grads, state, {name}=...)")
             try:
-                found[name] = float(value)
+                found[name] = value if libraries.deferred(value) else float(value)
             except (TypeError, ValueError):
                 raise HyperparameterError(f"{name} is a number; got {value!r:.80}") from None
         return found
@@ -186,9 +200,11 @@ class Stepper:
         return {slot: np.array([float(slots[slot][i]) for i in batch.leaves]) for slot in batch.scalars}
 
     def _result(
-        self, seen: Seen, works: list[Work], stored: list[dict[str, list]], params: Any, state: Any, donate: bool
+        self, seen: Seen, works: list[Work], stored: list[dict[str, list] | None], params: Any, state: Any, donate: bool
     ) -> tuple[Any, dict]:  # fmt: skip
         plan = seen.plan
+        if donate and not any(stored) and not any(work.batch.scalars for work in works):  # all of it is in place
+            return params, {slot: state[slot] for slot in seen.slots}
         lists = {"p": seen.params, **seen.slots}
         fresh: dict[str, list] = {}
 
@@ -198,7 +214,7 @@ class Stepper:
             return fresh[name]
 
         for work, outputs in zip(works, stored, strict=True):
-            for name, values in outputs.items():
+            for name, values in (outputs or {}).items():
                 values = self._single(work, values, lists[name], donate)
                 if len(values) == len(plan.leaves):
                     fresh[name] = values
@@ -244,16 +260,17 @@ class Stepper:
             values = np.broadcast_to(work.per_leaf(node), len(work.batch.leaves))
             for i, value in zip(work.batch.leaves, values, strict=True):
                 old = slots[slot][i]
-                xp = libraries.namespace(old)
+                library = libraries.of(old)
+                xp = library.namespace(old)
                 with np.errstate(all="ignore"):
-                    new = xp.asarray(float(value), dtype=old.dtype, device=array_api_compat.device(old))
+                    new = xp.asarray(float(value), dtype=old.dtype, device=library.device(old))
                 if donate and array_api_compat.is_writeable_array(old):
                     old[...] = new
                     new = old
                 results(slot)[i] = new
 
 
-def _scheduled(chain: Chain, name: str, schedule: Callable[[int], Any], count: int) -> float:
+def scheduled(chain: Chain, name: str, schedule: Callable[[int], Any], count: int) -> float:
     """What a schedule says at a count, or an error that says so."""
     try:
         value = schedule(count)

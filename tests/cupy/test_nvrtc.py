@@ -18,6 +18,7 @@ from samestep_cupy.shim import Processor
 HERE = Path(__file__).parent
 exact = SimpleNamespace(**runpy.run_path(str(HERE.with_name("test_exact.py"))))
 ops = SimpleNamespace(**runpy.run_path(str(HERE.with_name("test_ops.py"))))
+random = SimpleNamespace(**runpy.run_path(str(HERE.with_name("test_random.py"))))
 binding = SimpleNamespace(**runpy.run_path(str(HERE / "nvrtc.py"))).Nvrtc()
 
 GPUS = ("75", "80", "90")
@@ -55,7 +56,8 @@ def test_every_kernel_compiles(gpu, monkeypatch):
     """With less optimisation than in use: that is what takes the time, and it is not what could refuse a source."""
     texts = sources(exact.PRINTED, SIGNATURES)
     assert len(texts) > 120
-    texts += [source(ops.elementwise(ELEMENTWISE)[0], signature) for signature in (*SIGNATURES, *HALF)]
+    pages = ops.elementwise(ELEMENTWISE)[0], random.DRAWS, random.ROUNDS
+    texts += [source(page, signature) for signature in (*SIGNATURES, *HALF) for page in pages]
     monkeypatch.setattr(nvrtc, "OPTIONS", (*nvrtc.OPTIONS, "--Ofast-compile=max"))
     code = nvrtc._compile(together(texts), f"sm_{gpu}", binding)
     assert code[:4] == b"\x7fELF" and code.count(b".text.p0_stage") >= 1
@@ -84,7 +86,8 @@ def test_every_operation_is_rounded_by_itself():
     """No fused multiply-add, no flushed subnormals, no approximate quotients and roots in anything that is exact."""
     names = [name for name in ELEMENTWISE if OPS[name].exactness == EXACT and name not in ("remainder", "floor_divide")]
     texts = sources(["adamw", "lamb", "ftrl", "lion_cautious"], SIGNATURES)
-    texts += [source(ops.elementwise(names)[0], signature) for signature in (*SIGNATURES, *HALF)]
+    pages = ops.elementwise(names)[0], random.DRAWS, random.ROUNDS
+    texts += [source(page, signature) for signature in (*SIGNATURES, *HALF) for page in pages]
     found = instructions(ptx(together(texts)))
     assert {"div.rn.f32", "div.rn.f64", "sqrt.rn.f32", "sqrt.rn.f64", "mul.rn.f32"} <= found
     assert not inexact(found)

@@ -26,7 +26,7 @@ def expect(*arrays):
     return Layout([a.shape for a in arrays], [a.dtype for a in arrays])
 
 
-def ask(leaves, layout, writeable=True):
+def ask(leaves, layout, writeable=100):
     out = np.zeros(len(layout), np.int64)
     return gather(leaves, layout, out, writeable), out.tolist()
 
@@ -101,16 +101,16 @@ def test_the_first_unfit_leaf_is_named(path, kind, at):
     leaves = [np.zeros((2, 3)) for _ in range(3)]
     layout = expect(*leaves)
     leaves[at] = HOSTILE[kind]()
-    assert ask(leaves, layout, writeable=False)[0] == at
+    assert ask(leaves, layout, writeable=0)[0] == at
     leaves[2] = HOSTILE[kind]()
-    assert ask(leaves, layout, writeable=False)[0] == at
+    assert ask(leaves, layout, writeable=0)[0] == at
 
 
 def test_read_only(path):
     leaves = [np.zeros(3), np.zeros(3)]
     leaves[1].flags.writeable = False
-    assert ask(leaves, expect(*leaves), writeable=False)[0] == -1
-    assert ask(leaves, expect(*leaves), writeable=True)[0] == 1
+    assert ask(leaves, expect(*leaves), writeable=0)[0] == -1
+    assert ask(leaves, expect(*leaves), writeable=2)[0] == 1
 
 
 def test_an_equal_dtype_object_is_fine(path):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from math import inf, isfinite, isinf, isnan, nan
 
+from . import words
+
 
 def divide(a: float, b: float) -> float:
     """a / b; x / 0 is a signed infinity, 0 / 0 is nan."""
@@ -101,7 +103,12 @@ def floor_divide(a: float, b: float) -> float:
     return a // b if b != 0 else divide(a, b)
 
 
+def fold(k: float, w: float) -> float:
+    """The key k with the word w taken in; nan of what is no word."""
+    return float(words.fold(int(k), int(w))) if isfinite(k) and isfinite(w) else nan
+
+
 __all__ = [
-    "abs", "acos", "ceil", "copysign", "cos", "divide", "exp", "expm1", "floor", "floor_divide", "isfinite", "isinf",
-    "isnan", "log", "log1p", "maximum", "minimum", "power", "remainder", "sign", "sin", "sqrt", "tanh",
+    "abs", "acos", "ceil", "copysign", "cos", "divide", "exp", "expm1", "floor", "floor_divide", "fold", "isfinite",
+    "isinf", "isnan", "log", "log1p", "maximum", "minimum", "power", "remainder", "sign", "sin", "sqrt", "tanh",
 ]  # fmt: skip

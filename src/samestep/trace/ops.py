@@ -2,7 +2,8 @@
 
 A row is data: the class of exactness, whether the result is a truth value, and one spelling per language of the core:
 `python` runs over an array namespace `xp`, `host` over Python floats (functions of `samestep.trace.floats`). A backend
-keeps a table of its own beside its printer. `{0}`, `{1}` are the arguments, `{attr}` is the node's attribute.
+keeps a table of its own beside its printer. `{0}`, `{1}` are the arguments, `{attr}` is the node's attribute, `{param}`
+the dtype of the parameter.
 """
 
 from __future__ import annotations
@@ -92,32 +93,43 @@ REDUCTIONS: dict[str, Op] = {
 
 # Over axes, and linear algebra: results of another shape than the leaf. Sums over an axis run in float64.
 FREE: dict[str, Op] = {
-    "sum_axis": Op(1, "pinned.over_axes('sum', {0}, {attr})", exactness=CALL),
-    "mean_axis": Op(1, "pinned.over_axes('mean', {0}, {attr})", exactness=CALL),
-    "max_axis": Op(1, "pinned.over_axes('max', {0}, {attr})"),
-    "min_axis": Op(1, "pinned.over_axes('min', {0}, {attr})"),
+    "sum_axis": Op(1, "pinned.over_axes('sum', {0}, {attr!r})", exactness=CALL),
+    "mean_axis": Op(1, "pinned.over_axes('mean', {0}, {attr!r})", exactness=CALL),
+    "max_axis": Op(1, "pinned.over_axes('max', {0}, {attr!r})"),
+    "min_axis": Op(1, "pinned.over_axes('min', {0}, {attr!r})"),
     "matmul": Op(2, "xp.matmul({0}, {1})", exactness=CALL),
     "matrix_transpose": Op(1, "xp.matrix_transpose({0})"),
-    "permute_dims": Op(1, "xp.permute_dims({0}, {attr})"),
-    "reshape": Op(1, "xp.reshape({0}, {attr})"),
-    "expand_dims": Op(1, "xp.expand_dims({0}, axis={attr})"),
-    "squeeze": Op(1, "xp.squeeze({0}, {attr})"),
-    "flip": Op(1, "xp.flip({0}, axis={attr})"),
-    "roll": Op(1, "xp.roll({0}, {attr}[0], axis={attr}[1])"),
-    "concat": Op(2, "xp.concat([{0}, {1}], axis={attr})"),
-    "argsort": Op(1, "xp.argsort({0}, axis={attr}[0], descending={attr}[1])"),
-    "take": Op(2, "xp.take({0}, {1}, axis={attr})"),
-    "eye": Op(1, "pinned.eye({0}, {attr})"),
+    "permute_dims": Op(1, "xp.permute_dims({0}, {attr!r})"),
+    "reshape": Op(1, "xp.reshape({0}, {attr!r})"),
+    "expand_dims": Op(1, "xp.expand_dims({0}, axis={attr!r})"),
+    "squeeze": Op(1, "xp.squeeze({0}, {attr!r})"),
+    "flip": Op(1, "xp.flip({0}, axis={attr!r})"),
+    "roll": Op(1, "xp.roll({0}, {attr!r}[0], axis={attr!r}[1])"),
+    "concat": Op(2, "xp.concat([{0}, {1}], axis={attr!r})"),
+    "argsort": Op(1, "xp.argsort({0}, axis={attr!r}[0], descending={attr!r}[1])"),
+    "take": Op(2, "xp.take({0}, {1}, axis={attr!r})"),
+    "eye": Op(1, "pinned.eye({0}, {attr!r})"),
     "eigh": Op(1, "pinned.linalg(xp.linalg.eigh, {0})", exactness=CALL),
     "qr": Op(1, "pinned.linalg(xp.linalg.qr, {0})", exactness=CALL),
     "svd": Op(1, "pinned.linalg(xp.linalg.svd, {0}, full_matrices=False)", exactness=CALL),
-    "item": Op(1, "{0}[{attr}]"),
+    "item": Op(1, "{0}[{attr!r}]"),
+}
+
+# What pages say by functions of samestep (`noise.py`). A key is folded out of numbers. Random bits have the shape of
+# the first argument, and two keys, each in two halves. What is rounded is held by the parameter's dtype.
+OWN: dict[str, Op] = {
+    "fold": Op(2, "folded(xp, {0}, {1})", "fold({0}, {1})"),
+    "random_bits": Op(5, "pinned.random_bits({0}, {1}, {2}, {3}, {4}, {attr!r})"),
+    "rounded": Op(1, "pinned.rounded({0}, {param!r})"),
+    "rounded_by": Op(2, "pinned.rounded_by({0}, {1}, {param!r})"),
 }
 
 # Leaves of the graph, and the one step from leaf values to a total: the evaluator gives these, no printer spells them.
-SOURCES = ("const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "total")
+SOURCES = (
+    "const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "path", "total",
+)  # fmt: skip
 
-OPS: dict[str, Op] = {**ELEMENTWISE, **REDUCTIONS, **FREE}
+OPS: dict[str, Op] = {**ELEMENTWISE, **REDUCTIONS, **FREE, **OWN}
 
 
 def wanted_truths(op: str, truths: list[bool]) -> list[bool]:

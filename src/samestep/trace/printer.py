@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .graph import Node
 
 
 class Printer:
-    """Prints nodes in program order. A language is a table of spellings and a few names."""
+    """Prints nodes in program order. A language is a table of spellings and a few words that they use."""
 
-    def __init__(self, spelling: Mapping[str, str]) -> None:
+    def __init__(self, spelling: Mapping[str, str], **words: Any) -> None:
         self.spelling = spelling
+        self.words = words
 
     def name(self, node: Node) -> str:
         """How a node is called wherever it is used."""
@@ -26,7 +28,8 @@ class Printer:
 
     def expression(self, node: Node) -> str:
         """The right-hand side of a node's statement."""
-        return self.spelling[node.op].format(*(self.argument(node, a) for a in node.args), attr=repr(node.attr))
+        arguments = (self.argument(node, a) for a in node.args)
+        return self.spelling[node.op].format(*arguments, attr=node.attr, **self.words)
 
     def argument(self, user: Node, node: Node) -> str:
         """How a node is written as an argument."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from . import floats
@@ -11,16 +11,20 @@ from .graph import Node
 from .ops import OPS
 from .printer import Printer
 from .stages import Numbers, Stage
+from .words import folded
 
 PYTHON = {name: op.python for name, op in OPS.items()}
-HOST = {name: op.host for name, op in OPS.items() if op.host is not None} | {"number": "number({attr}, {0})"}
+HOST = {name: op.host for name, op in OPS.items() if op.host is not None} | {"number": "number({attr!r}, {0})"}
 
 
 class ArrayPrinter(Printer):
-    """A stage as a function of arrays; every number it meets, constants too, is a 0-d array of the compute dtype."""
+    """A stage as a function of arrays; every number it meets, constants too, is a 0-d array of the compute dtype.
 
-    def __init__(self) -> None:
-        super().__init__(PYTHON)
+    `param` is the dtype in which the parameter is stored.
+    """
+
+    def __init__(self, param: str, spelling: Mapping[str, str] = PYTHON) -> None:
+        super().__init__(spelling, param=param)
 
     def name(self, node: Node) -> str:
         return f"n[{node.index}]" if not node.is_array else f"x{node.index}"
@@ -52,9 +56,9 @@ class NumberPrinter(Printer):
         return "\n".join([*lines, "    return e"]) + "\n"
 
 
-def compile_stage(stage: Stage) -> Callable:
-    """The array function of a stage."""
-    return load(ArrayPrinter().function(stage), "stage")
+def compile_stage(stage: Stage, param: str, spelling: Mapping[str, str] = PYTHON) -> Callable:
+    """The array function of a stage, for parameters of this dtype."""
+    return load(ArrayPrinter(param, spelling).function(stage), "stage")
 
 
 def compile_numbers(numbers: Numbers) -> tuple[Callable, Callable]:
@@ -68,6 +72,6 @@ def load(source: str, name: str) -> Callable:
     """Compile generated source so that a traceback shows it."""
     filename = f"<samestep {sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope: dict = {**vars(floats)}
+    scope: dict = {**vars(floats), "folded": folded}
     exec(compile(source, filename, "exec"), scope)
     return scope[name]

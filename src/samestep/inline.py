@@ -1,0 +1,354 @@
+"""The same step where numbers cannot be had: inside somebody's trace, under autograd, or on lazy arrays.
+
+A count, a hyperparameter or a sum may then be a 0-d array of the library. What is known is computed in Python floats,
+as ever; from the first number that is not, the rest of its way is float64 operations of the library. Nothing is
+branched on, nothing is fetched, and every leaf is evaluated by its own library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optree
+
+from . import checks, libraries
+from . import params as trees
+from . import state as states
+from .complexes import from_pairs
+from .errors import StateError
+from .evaluate import BoundEvaluated
+from .look import bind
+from .plan import Batch, Plan
+from .trace.graph import Node, Rank
+from .trace.python import HOST, PYTHON, load
+
+if TYPE_CHECKING:
+    from .step import Stepper
+
+Number = Any  # a float or a bool; or a 0-d array of the library, float64 or bool
+Values = dict[int, Number]
+
+
+class Row:
+    """What leaves share that have the same count and number slots: their numbers, by the index of the node."""
+
+    def __init__(self, branch: int, count: Any, slots: dict[str, Any]) -> None:
+        self.branch = branch
+        self.count = count
+        self.slots = slots
+        self.values: Values = {}
+
+
+class Work:
+    """One batch in one step."""
+
+    def __init__(self, batch: Batch, bound: BoundEvaluated, rows: list[Row], givens: Mapping[str, Any]) -> None:
+        self.batch = batch
+        self.bound = bound
+        self.rows = rows  # of each leaf
+        statics = {index: column.tolist() for index, column in batch.statics.items()}
+        self.leaves: list[Values] = [{i: column[k] for i, column in statics.items()} for k in range(len(rows))]
+        self.distinct = list({id(row): row for row in rows}.values())
+        self.givens = givens
+
+    def value(self, k: int, node: Node) -> Number:
+        """A number of one leaf."""
+        if node.op == "const":
+            return node.attr
+        return (self.leaves[k] if node.kind.rank is Rank.LEAF else self.rows[k].values)[node.index]
+
+
+class Inline:
+    """One step of a plan whose batches are all evaluated."""
+
+    def __init__(self, stepper: Stepper, plan: Plan, xp: Any, overrides: Mapping[str, Any]) -> None:
+        self.stepper = stepper
+        self.plan = plan
+        self.xp = xp
+        self.overrides = overrides
+        self.number = stepper.numbers_at(overrides)
+
+    # -- numbers ---------------------------------------------------------
+    def known(self, value: Any) -> Number:
+        """A number as the nodes have it: a float, or float64."""
+        if isinstance(value, bool | float):
+            return value
+        if not hasattr(value, "dtype") or isinstance(value, np.ndarray | np.generic):
+            return float(value)
+        return value if value.dtype in (self.xp.float64, self.xp.bool) else self.xp.astype(value, self.xp.float64)
+
+    def compute(self, node: Node, arguments: Sequence[Number]) -> Number:
+        """One operation on numbers."""
+        if not any(hasattr(a, "dtype") for a in arguments):
+            return _spelled(HOST[node.op], len(arguments), node.attr)(None, *arguments)
+        xp = self.xp
+        arrays = [a if hasattr(a, "dtype") else _zero_d(xp, a, arguments) for a in arguments]
+        return _spelled(PYTHON[node.op], len(arguments), node.attr)(xp, *arrays)
+
+    def hyperparameter(self, name: str, clock: Number, branch: int) -> Number:
+        """What is given, or what its schedule says at the clock; of a clock that is not known no domain is checked."""
+        value = self.stepper.values(branch, self.overrides)[1][name]
+        if not callable(value) or hasattr(value, "dtype"):
+            return self.known(value)
+        if not hasattr(clock, "dtype"):
+            return self.number(branch)(name, clock)
+        xp = self.xp
+        done = xp.where(clock < 1, xp.zeros_like(clock), clock - 1)
+        return self.known(value(xp.astype(done, xp.int32)))
+
+    def _sources(self, work: Work) -> None:
+        for row in work.distinct:
+            for node in work.batch.program.nodes:
+                if node.op == "t":
+                    row.values[node.index] = self.known(row.count)
+                elif node.op == "state_number":
+                    row.values[node.index] = self.known(row.slots[str(node.attr)])
+                elif node.op == "given":
+                    row.values[node.index] = self.known(work.givens[str(node.attr)])
+
+    def _numbers(self, work: Work, level: int) -> None:
+        numbers = work.batch.numbers[level][0]
+        for row in work.distinct:
+            for node in numbers.hosts:
+                found = [a.attr if a.op == "const" else row.values[a.index] for a in node.args]
+                if node.op == "number":
+                    row.values[node.index] = self.hyperparameter(str(node.attr), found[0], row.branch)
+                else:
+                    row.values[node.index] = self.compute(node, found)
+        for k in range(len(work.rows)):
+            for node in numbers.leaves:
+                work.leaves[k][node.index] = self.compute(node, [work.value(k, a) for a in node.args])
+
+    def _totals(self, works: Sequence[Work], level: int) -> None:
+        """Sums over all leaves, in leaf order."""
+        terms: dict[tuple, dict[int, Number]] = {}
+        for work in works:
+            for node in work.batch.numbers[level][0].totals:
+                for k, leaf in enumerate(work.batch.leaves):
+                    terms.setdefault(_scope(work, node, k), {})[leaf] = self.known(work.value(k, node.args[0]))
+        sums = {}
+        for key, by_leaf in terms.items():
+            total: Number = 0.0
+            for leaf in sorted(by_leaf):
+                total = total + by_leaf[leaf]
+            sums[key] = total
+        for work in works:
+            for node in work.batch.numbers[level][0].totals:
+                for k, row in enumerate(work.rows):
+                    row.values[node.index] = sums[_scope(work, node, k)]
+
+    # -- arrays ---------------------------------------------------------
+    def arrays(self, works: Sequence[Work]) -> list[dict[str, list]]:
+        """The new arrays of each batch by output name."""
+        for work in works:
+            self._sources(work)
+        for level in range(self.plan.depth + 1):
+            running = [work for work in works if level <= work.batch.depth]
+            for work in running if level else ():
+                stage = work.bound.compiled.stages[level - 1]
+                for k in range(len(work.rows)):
+                    found = work.bound.advance(level - 1, k, self._read(work, stage, k))
+                    work.leaves[k] |= {n.index: self.known(x) for n, x in zip(stage.sums, found, strict=True)}
+            if level:
+                self._totals(running, level)
+            for work in running:
+                self._numbers(work, level)
+        stored = []
+        for work in works:
+            stage = work.bound.compiled.stages[work.batch.depth]
+            found = [work.bound.finish(work.batch.depth, k, self._read(work, stage, k)) for k in range(len(work.rows))]
+            stored.append({name: [results[name] for results in found] for name, _ in stage.stores})
+        return stored
+
+    @staticmethod
+    def _read(work: Work, stage: Any, k: int) -> Values:
+        return {node.index: work.value(k, node) for node in (*stage.hosts, *stage.leaves)}
+
+
+def _scope(work: Work, node: Node, k: int) -> tuple:
+    scope = work.batch.program.totals[node]
+    return scope if scope[0] == ("all",) else (*scope, work.rows[k].branch)
+
+
+def _zero_d(xp: Any, value: Number, others: Iterable[Any]) -> Any:
+    like = next(a for a in others if hasattr(a, "dtype"))
+    dtype = xp.bool if isinstance(value, bool) else xp.float64
+    return xp.asarray(value, dtype=dtype, device=getattr(like, "device", None))
+
+
+@lru_cache(maxsize=1024)
+def _spelled(spelling: str, arity: int, attr: Any) -> Callable:
+    names = [f"a{i}" for i in range(arity)]
+    return load(f"def f({', '.join(['xp', *names])}):\n    return {spelling.format(*names, attr=attr)}\n", "f")
+
+
+class Clocks:
+    """Counts and number slots of a state, each of which may be known or not."""
+
+    def __init__(self, plan: Plan, state: Mapping[str, Any], patterns: Sequence[Any]) -> None:
+        self.plan = plan
+        self.patterns = patterns  # of each branch, None where it is frozen
+        self.counts = self._by_leaf(state[states.STEP], "'step' of the state")
+        self.shared = trees.is_leaf(state[states.STEP]) and not isinstance(state[states.STEP], dict)
+        self.slots = {slot: self._slot(slot, state[slot]) for slot in plan.number_slots}
+
+    def _by_leaf(self, value: Any, what: str) -> list:
+        if trees.is_leaf(value):
+            if getattr(value, "shape", ()) != () or isinstance(value, bool | str) or value is None:
+                raise StateError(f"{what} is a number, or a nesting of numbers like the params; got {value!r:.80}")
+            return [_taken_back(value)] * len(self.plan.leaves)
+        return [x if x is None else _taken_back(x) for x in trees.match(self.plan.spec, value, what)]
+
+    def _slot(self, slot: str, value: Any) -> list:
+        what = f"slot {slot!r} of the state"
+        if len(self.patterns) == 1:
+            return self._by_leaf(value, what)
+        by_pattern = {pattern: self._by_leaf(v, what) for pattern, v in value.items()}
+        patterns = [self.patterns[leaf.branch] for leaf in self.plan.leaves]
+        return [by_pattern[p][i] if p in by_pattern else None for i, p in enumerate(patterns)]
+
+    def rows(self, batch: Batch, ahead: int) -> list[Row]:
+        """The row of each leaf; leaves with the same objects share one."""
+        made: dict[tuple, Row] = {}
+        rows = []
+        for i, branch in zip(batch.leaves, batch.branches.tolist(), strict=True):
+            slots = {slot: self.slots[slot][i] for slot in batch.program.numbers}
+            count = self.counts[i]
+            key = (branch, _identity(count), *map(_identity, slots.values()))
+            if key not in made:
+                made[key] = Row(branch, count if not ahead else count + 1, slots)
+            rows.append(made[key])
+        return rows
+
+    def after(self, works: Sequence[Work], xp: Any, real: str) -> dict[str, Any]:
+        """The count and the number slots after the step."""
+        plan, counts = self.plan, self.counts
+        if self.shared and plan.all_awake:
+            new = {states.STEP: _one_more(xp, counts[0]) if counts else 1}
+        else:
+            moved = [_one_more(xp, c) if awake else c for c, awake in zip(counts, plan.awake.tolist(), strict=True)]
+            new = {
+                states.STEP: trees.rebuild(plan.spec, [None if i in plan.frozen else c for i, c in enumerate(moved)])
+            }
+        for slot, before in self.slots.items():
+            values = list(before)
+            for work in works:
+                if slot in work.batch.program.numbers:
+                    node = work.batch.program.outputs[slot]
+                    cast: dict[int, Any] = {}
+                    for k, i in enumerate(work.batch.leaves):
+                        found = work.value(k, node)
+                        values[i] = cast.setdefault(id(found), _as_before(xp, found, before[i], real))
+            new[slot] = self._nested(slot, values)
+        return new
+
+    def _nested(self, slot: str, values: list) -> Any:
+        """One number for each branch where its leaves agree, else a nesting."""
+        shown = {}
+        for branch, pattern in enumerate(self.patterns):
+            mine = {i: values[i] for i in self.plan.having(slot, branch).tolist()}
+            if mine:
+                one = len({_identity(value) for value in mine.values()}) == 1
+                nesting = [mine.get(i) for i in range(len(values))]
+                shown[pattern] = next(iter(mine.values())) if one else trees.rebuild(self.plan.spec, nesting)
+        return shown if len(self.patterns) > 1 else next(iter(shown.values()))
+
+
+def _identity(value: Any) -> Any:
+    return id(value) if hasattr(value, "dtype") else value
+
+
+def _taken_back(value: Any) -> Any:
+    """NumPy's numbers are known."""
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _one_more(xp: Any, count: Any) -> Any:
+    return count + (xp.ones_like(count) if hasattr(count, "dtype") else 1)
+
+
+def _as_before(xp: Any, value: Number, old: Any, real: str) -> Any:
+    """A number in the dtype that its slot has, so that loops can carry it."""
+    dtype = getattr(old, "dtype", None)
+    if not hasattr(value, "dtype"):
+        return value if dtype is None else xp.asarray(value, dtype=dtype)
+    return xp.astype(value, dtype if dtype is not None else getattr(xp, real))
+
+
+def arrays(*values: Any) -> Iterable[Any]:
+    """Everything in these trees that may be an array."""
+    return optree.tree_leaves(values)  # type: ignore[arg-type]
+
+
+def step(
+    stepper: Stepper, leaves: list, spec: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]
+) -> tuple[Any, dict]:  # fmt: skip
+    """One step; what is donated is only written where that can be recorded."""
+    with libraries.of_leaves(leaves).wide():
+        given = trees.match(spec, grads, "grads")
+        plan = stepper.plan(spec, leaves, given, inline=True)
+        slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
+        checks.taken(plan, leaves, given, slots)
+        stepper.must_be_read(plan, overrides)
+        run, works, clocks = _prepared(stepper, plan, leaves, given, slots, state, overrides, ahead=1)
+        new = {"p": list(leaves), **{slot: list(values) for slot, values in slots.items()}}
+        for work, stored in zip(works, run.arrays(works), strict=True):
+            for name, values in stored.items():
+                for i, value in zip(work.batch.leaves, _single(run.xp, work, values, new[name]), strict=True):
+                    new[name][i] = value
+            for slot in work.batch.program.slots:
+                node = work.batch.program.outputs[slot]
+                for k, i in enumerate(work.batch.leaves) if not node.is_array else ():
+                    new[slot][i] = _as_before(run.xp, work.value(k, node), new[slot][i], plan.library.real)
+        if donate:
+            for name, old in {"p": leaves, **slots}.items():
+                new[name] = [
+                    x if x is before else plan.library.put(x, before) for x, before in zip(new[name], old, strict=True)
+                ]
+        after = clocks.after(works, run.xp, plan.library.real)
+        trees_ = {name: trees.rebuild(spec, values) for name, values in new.items()}
+        return trees_["p"], {key: after[key] if key in after else trees_[key] for key in state}
+
+
+def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any) -> Any:
+    """The params to evaluate at."""
+    with libraries.of_leaves(leaves).wide():
+        plan = stepper.plan(spec, leaves, None, evaluation=True, inline=True)
+        slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
+        run, works, _ = _prepared(stepper, plan, leaves, leaves, slots, state, {}, ahead=0)
+        found = list(leaves)
+        for work, stored in zip(works, run.arrays(works), strict=True):
+            for i, value in zip(work.batch.leaves, _single(run.xp, work, stored["p"], leaves), strict=True):
+                found[i] = value
+        return trees.rebuild(spec, found)
+
+
+def _prepared(
+    stepper: Stepper, plan: Plan, leaves: list, grads: list, slots: dict[str, list], state: Any,
+    overrides: dict[str, Any], ahead: int,
+) -> tuple[Inline, list[Work], Clocks]:  # fmt: skip
+    """The batches bound to their arrays, and the numbers that are had from the beginning."""
+    xp, pinned = plan.library.inline(leaves[0]) if leaves else (None, None)
+    run = Inline(stepper, plan, xp, overrides)
+    clocks = Clocks(plan, state, [branch.pattern if branch.chain else None for branch in stepper.branches])
+    givens = stepper.givens(overrides) if ahead else {}
+    works = []
+    for batch in plan.batches:
+        bound = bind(batch, leaves, grads, slots, donate=False)
+        bound.xp, bound.pinned = xp, pinned
+        work = Work(batch, bound, clocks.rows(batch, ahead), givens)
+        for node in batch.program.nodes:
+            for k, i in enumerate(batch.leaves) if node.op == "state_scalar" else ():
+                work.leaves[k][node.index] = run.known(slots[str(node.attr)][i])
+        works.append(work)
+    return run, works, clocks
+
+
+def _single(xp: Any, work: Work, values: list, old: list) -> list:
+    """Pairs of reals as complex arrays again; others as they are."""
+    if not work.batch.complex:
+        return values
+    return [from_pairs(xp, x, old[i], in_place=False) for x, i in zip(values, work.batch.leaves, strict=True)]
