@@ -113,6 +113,10 @@ CASES = [
     Case("adopt_decoupled", lambda ss: ss.adopt(0.01, weight_decay=0.1, decoupled=True)),
     Case("adan", lambda ss: ss.adan(0.01)),
     Case("adan_prox", lambda ss: ss.adan(wave(0.02), eps=1e-6, weight_decay=0.1)),
+    Case(
+        "adan_root",
+        lambda ss: ss.adan(wave(0.02), difference="1 - beta2", eps_root=1e-6, weight_decay=0.1, no_prox=True),
+    ),
     Case("adan_no_prox", lambda ss: ss.adan(0.01, weight_decay=0.1, no_prox=True)),
     # ftrl
     Case("ftrl", lambda ss: ss.ftrl(0.1, z0="zeros")),  # "prox" leaves a weight without a gradient yet alone

@@ -313,6 +313,7 @@ ORACLES = {
     "adopt_decoupled": adopt("ADOPT", 0.01, weight_decay=0.1, decouple=True),
     "adan": po("Adan", 0.01),
     "adan_prox": optimi("Adan", wave(0.02), weight_decay=0.1, foreach=False, triton=False),
+    "adan_root": optax("adan", wave(0.02), eps_root=1e-6, weight_decay=0.1),
     "adan_no_prox": po("Adan", 0.01, weight_decay=0.1, weight_decouple=True),
     # ftrl; without L1 and from z0="prox" it is AdaGrad with eps = beta
     "ftrl": po("FTRL", 0.1),

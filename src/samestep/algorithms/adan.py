@@ -5,9 +5,10 @@ with the authors' code: its betas are decays, 1 - the paper's.
 
     dg = g - g_prev (0 at t = 1)         m <- beta1 m + (1 - beta1) g              c1, c2, c3 = 1 - beta^t
     d <- beta2 d + (1 - beta2) dg        n <- beta3 n + (1 - beta3) (g + beta2 dg)^2
-    u = (m / c1 + beta2 d / c2) / (sqrt(n / c3) + eps)     "outside", the authors' code
-    u = (m / c1 + beta2 d / c2) / sqrt(n / c3 + eps)       "inside", the paper, which has c1 = c2 = c3 = 1
+    u = (m / c1 + beta2 d / c2) / (sqrt(n / c3 + eps_root) + eps)     "outside", the authors' code
+    u = (m / c1 + beta2 d / c2) / sqrt(n / c3 + eps_root + eps)       "inside", the paper, which has c1 = c2 = c3 = 1
     g_prev <- g
+    difference="1 - beta2" has 1 - beta2 in place of beta2 before dg in n, and before d
 """
 
 from typing import Literal
@@ -34,12 +35,14 @@ def scale_by_adan(
     beta3: unit = 0.99,
     eps: nonnegative = 1e-8,
     eps_mode: Literal["outside", "inside"] = "outside",
+    eps_root: nonnegative = 0.0,
+    difference: Literal["beta2", "1 - beta2"] = "beta2",
     bias_correction: bool = True,
 ):
     """The direction of Adan; its equations and source: help("samestep.algorithms.adan").
 
     Args:
-        beta1, beta2, beta3, eps, eps_mode, bias_correction: as in `adan`, with its defaults.
+        beta1, beta2, beta3, eps, eps_mode, eps_root, difference, bias_correction: as in `adan`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_adan(), ss.descend(0.01)) == ss.adan(0.01)
@@ -47,14 +50,15 @@ def scale_by_adan(
     """
     xp = array_namespace(u)
     dg = xp.where(t == 1, 0.0, u - g_prev)
-    ahead = u + beta2 * dg
+    look = beta2 if difference == "beta2" else 1 - beta2
+    ahead = u + look * dg
     m = beta1 * m + (1 - beta1) * u
     d = beta2 * d + (1 - beta2) * dg
     n = beta3 * n + (1 - beta3) * ahead * ahead
     c1, c2, c3 = (1 - beta1**t, 1 - beta2**t, 1 - beta3**t) if bias_correction else (1.0, 1.0, 1.0)
     s = xp.sqrt(c3)  # above and below the fraction: one division an element
-    root = xp.sqrt(n + c3 * eps) if eps_mode == "inside" else xp.sqrt(n) + s * eps
-    return {"u": (s / c1 * m + s * beta2 / c2 * d) / root, "m": m, "d": d, "n": n, "g_prev": u}
+    root = xp.sqrt(n + c3 * (eps_root + eps)) if eps_mode == "inside" else xp.sqrt(n + c3 * eps_root) + s * eps
+    return {"u": (s / c1 * m + s * look / c2 * d) / root, "m": m, "d": d, "n": n, "g_prev": u}
 
 
 @named(scale_by_adan)
@@ -71,7 +75,8 @@ def adan(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, no_prox: bo
         no_prox: True: p <- p (1 - lr weight_decay) - lr u, the decoupled decay; False.
         beta1, beta2, beta3: the decay of m, d and n, 0.98, 0.92 and 0.99; the paper calls 1 - these beta.
         eps: keeps the quotient finite, 1e-8.
-        eps_mode: "outside" as above; "inside": sqrt(n_hat + eps), as in the paper.
+        eps_mode, eps_root: "outside" as above; "inside": sqrt(n_hat + eps), as in the paper; added below the root, 0.
+        difference: its weight, "beta2" as above; "1 - beta2", the paper's factor with these decays, as in optax.
         bias_correction: m_hat = m / (1 - beta1^t) and so on, True; the paper has none.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
