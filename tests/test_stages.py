@@ -120,9 +120,9 @@ def stage(xp, pinned, shape, a, n):
 """
 
 SHRINK_KERNEL = """\
-def stage0(chunks, cuts, claimed, addr, rows, host, leaf, sums, far):
+def stage0(chunks, cuts, counts, addr, rows, host, leaf, sums, far):
     w0 = lanes(256)
-    s = claim(claimed, 1)
+    s = claim(counts, 0)
     while s < len(cuts) - 1:
         for r in range(cuts[s], cuts[s + 1]):
             k = chunks[r, 0]
@@ -151,12 +151,13 @@ def stage0(chunks, cuts, claimed, addr, rows, host, leaf, sums, far):
                 independent()
                 w = w >> 1
             sums[r, 0] = ld_f64(w0, 0) + 0.0
-        s = claim(claimed, 1)
+        claim(counts, 1)
+        s = claim(counts, 0)
 
 
-def stage1(chunks, cuts, claimed, addr, rows, host, leaf, sums, far):
+def stage1(chunks, cuts, counts, addr, rows, host, leaf, sums, far):
     va2 = lanes(64)
-    s = claim(claimed, 1)
+    s = claim(counts, 0)
     while s < len(cuts) - 1:
         for r in range(cuts[s], cuts[s + 1]):
             k = chunks[r, 0]
@@ -185,9 +186,10 @@ def stage1(chunks, cuts, claimed, addr, rows, host, leaf, sums, far):
                 independent()
                 if d:
                     stream_copy(a2 + q * 4, va2, c * 4)
-        s = claim(claimed, 1)
-    if far:
-        fence()
+        if far:
+            fence()
+        claim(counts, 1)
+        s = claim(counts, 0)
 """
 
 

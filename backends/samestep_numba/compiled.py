@@ -202,15 +202,13 @@ class BoundNumba:
 
         workers = 1 if compiled.moved < BREAK_EVEN else min(threads.num_threads(), len(compiled.chunks))
         cuts = _cuts(len(compiled.chunks), workers)
-        claimed = np.zeros(1, np.int64)
-
-        def work(lo: int, hi: int) -> None:
-            kernel(compiled.chunks, cuts, claimed, self.addresses, rows, hosts, leaves, sums, far)
-
+        counts = np.zeros(2, np.int64)  # spans claimed, spans done
+        # Tables alone: a thread that is late to leave keeps no leaf alive.
+        tables = compiled.chunks, cuts, counts, self.addresses, rows, hosts, leaves, sums, far
         if workers > 1:
-            threads.run(work, [(0, 0)] * workers)
+            threads.run(lambda lo, hi: kernel(*tables), [(0, 0)] * workers, lambda: counts[1] == len(cuts) - 1)
         else:
-            work(0, 0)
+            kernel(*tables)
 
 
 @lru_cache(maxsize=64)

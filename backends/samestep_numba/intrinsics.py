@@ -240,14 +240,14 @@ def stream_copy(typingctx, target, source, count):
 
 
 @intrinsic
-def claim(typingctx, counter, n):
-    """Add n to the number in `counter`, at once for all threads, and return what it was."""
+def claim(typingctx, counters, i):
+    """Add 1 to a counter, at once for all threads, and return what it was; what was written before is seen after."""
 
     def codegen(context, builder, signature, args):
         array = context.make_array(signature.args[0])(context, builder, value=args[0])
-        return builder.atomic_rmw("add", array.data, args[1], "monotonic")
+        return builder.atomic_rmw("add", builder.gep(array.data, [args[1]]), I64(1), "acq_rel")
 
-    return types.int64(counter, types.int64), codegen
+    return types.int64(counters, types.int64), codegen
 
 
 @intrinsic

@@ -1,6 +1,7 @@
 """A Program as Numba source: one function per stage over rows of a chunk table, everything by address.
 
-Threads call the same function with the same tables: each claims the next span of rows until there is none left.
+Threads call the same function with the same tables: each claims the next span of rows until there is none left, and
+counts those that are done.
 A row is at most one tile of one leaf, so what a reduction gives for a row is final. Every line is one SSA statement
 whose operands have the compute dtype; numbers are rounded to it once per row. Only loads and stores cast.
 """
@@ -190,19 +191,19 @@ class KernelPrinter(Printer):
 
     def function(self, stage: Stage) -> str:
         """One stage."""
-        parameters = "chunks, cuts, claimed, addr, rows, host, leaf, sums, far"
+        parameters = "chunks, cuts, counts, addr, rows, host, leaf, sums, far"
         lines = [f"def stage{stage.level}({parameters}):"]
         lines += [f"    w{j} = lanes({LANES})" for j in range(len(stage.sums))]
         lines += [f"    v{a} = lanes({BLOCK * size // 8})" for a, size in self._outputs(stage)]
         lines += [
-            "    s = claim(claimed, 1)",
+            "    s = claim(counts, 0)",
             "    while s < len(cuts) - 1:",
             "        for r in range(cuts[s], cuts[s + 1]):",
         ]
         inner = self._prologue(stage) + (self._reduce(stage) if stage.sums else self._map(stage))
         lines += ["            " + line for line in inner]
-        lines.append("        s = claim(claimed, 1)")
-        return "\n".join(lines + (["    if far:", "        fence()"] if stage.stores else [])) + "\n"
+        lines += ["        if far:", "            fence()"] if stage.stores else []
+        return "\n".join([*lines, "        claim(counts, 1)", "        s = claim(counts, 0)"]) + "\n"
 
     def _outputs(self, stage: Stage) -> list[tuple[str, int]]:
         """Address and element size of each output."""

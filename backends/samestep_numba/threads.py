@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
 Span = tuple[int, int]
+PATIENCE = 1e-4  # seconds to wait awake, and with the GIL, for what others are about to finish
 VARIABLE = "SAMESTEP_NUM_THREADS"
 
 _chosen: contextvars.ContextVar[int | None] = contextvars.ContextVar("samestep_threads", default=None)
@@ -37,8 +39,11 @@ def use_threads(n: int) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def run(work: Callable[[int, int], object], spans: Iterable[Span]) -> None:
+def run(work: Callable[[int, int], object], spans: Iterable[Span], done: Callable[[], object] | None = None) -> None:
     """Call `work(lo, hi)` once for each span, on several threads at once, and return when all calls have.
+
+    Or when `done()` is true, which it may be a little earlier: nobody waits then for a thread to get hold of the GIL.
+    Calls that have not begun are called off; those that have must not matter any more.
 
     The calling thread takes part, and each thread takes the next span as it becomes free. After an error no further
     span is begun; the first one is raised once all running calls have ended.
@@ -53,11 +58,23 @@ def run(work: Callable[[int, int], object], spans: Iterable[Span]) -> None:
     try:
         _pool.ask(shares)
         job.work_through()
+        if done is not None and _soon(done):
+            job.spans.clear()
+            while shares:
+                shares.pop().owner.setdefault("is", "caller")
     except BaseException as error:  # an interrupt between two spans
         job.fail(error)
     for share in shares:
         share.wait()
     job.close()
+
+
+def _soon(done: Callable[[], object]) -> bool:
+    until = time.perf_counter() + PATIENCE
+    while not done():
+        if time.perf_counter() > until:
+            return False
+    return True
 
 
 class _Job:
@@ -72,8 +89,11 @@ class _Job:
                 lo, hi = self.spans.popleft()  # atomic: no two threads get the same
             except IndexError:
                 return
+            work = self.work
+            if work is None:  # done without this one
+                return
             try:
-                self.work(lo, hi)  # type: ignore[misc]  # set as long as anybody works here
+                work(lo, hi)
             except BaseException as error:
                 self.fail(error)
 

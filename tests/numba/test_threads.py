@@ -392,3 +392,28 @@ time.sleep(0.1)
 
 def test_importing_starts_no_thread():
     assert script("import samestep_numba.threads, threading; print(threading.active_count())") == "1\n"
+
+
+def test_done_ends_the_wait_and_calls_off_what_has_not_begun():
+    """A thread that is late to get the GIL is not waited for, once its work is known to be done."""
+    begun = []
+
+    def work(lo, hi):
+        begun.append(lo)
+
+    with threads.use_threads(2):
+        threads.run(work, [(0, 1), (1, 2)], lambda: bool(begun))
+    assert begun in ([0], [0, 1], [1, 0])
+
+
+def test_done_that_stays_false_is_no_reason_to_leave():
+    """Every call has returned then."""
+    ended = []
+
+    def work(lo, hi):
+        time.sleep(0.01)
+        ended.append(lo)
+
+    with threads.use_threads(2):
+        threads.run(work, [(i, i + 1) for i in range(4)], lambda: False)
+    assert sorted(ended) == [0, 1, 2, 3]
