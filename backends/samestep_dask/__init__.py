@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samestep.evaluate import Evaluated
-from samestep.libraries import Library
 
-
-class Dask(Library):
-    """Every value is still to come."""
-
-    def defers(self, values: Iterable[Any]) -> bool:
-        """Always."""
-        return True
+if TYPE_CHECKING:
+    from .library import Dask
 
 
 class EvaluatedDask(Evaluated):
@@ -33,6 +26,8 @@ class EvaluatedDask(Evaluated):
     @cached_property
     def library(self) -> Dask:
         """What Dask has beside values: none of them yet."""
+        from .library import Dask
+
         return Dask()
 
 
