@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from . import libraries
-from .backend import Signature, installed
+from .backend import Compiled, Signature, installed
 from .trace.graph import Program
 from .trace.python import PYTHON, compile_stage
 from .trace.stages import Stages
@@ -38,9 +38,10 @@ class Evaluated:
 
     rank = 0
 
-    def __init__(self, package: str, name: str | None = None) -> None:
+    def __init__(self, package: str, name: str | None = None, spelling: Mapping[str, str] | None = None) -> None:
         self.package = package
         self.name = name or package
+        self.spelling = spelling
 
     def __repr__(self) -> str:
         return f"Evaluated({self.package!r})"
@@ -61,9 +62,9 @@ class Evaluated:
         """Nothing: what the library lacks, it says itself."""
         return None
 
-    def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> CompiledEvaluated:
+    def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> Compiled:
         """Print the stages as Python."""
-        return CompiledEvaluated(program, signature)
+        return CompiledEvaluated(program, signature, self.spelling)
 
 
 class CompiledEvaluated:
@@ -71,10 +72,12 @@ class CompiledEvaluated:
 
     spelling: Mapping[str, str] = PYTHON
 
-    def __init__(self, program: Program, signature: Signature) -> None:
+    def __init__(
+        self, program: Program, signature: Signature, spelling: Mapping[str, str] | None = None
+    ) -> None:  # fmt: skip
         self.signature = signature
         self.stages = Stages(program).carrying
-        self.functions = [compile_stage(stage, signature.param, self.spelling) for stage in self.stages]
+        self.functions = [compile_stage(stage, signature.param, spelling or self.spelling) for stage in self.stages]
         self.constants = {n.index: n.attr for n in program.nodes if n.op == "const"}
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundEvaluated:
@@ -93,8 +96,12 @@ class BoundEvaluated:
         self.xp = self.library.namespace(arrays["p"][0])
         self.dtype = getattr(self.xp, compiled.signature.compute)
         self.pinned = self.library.pinned(self.xp)
-        self.leaves: list[dict[Any, Any]] = [self._computed(i) for i in range(len(arrays["p"]))]
         self.results: list[dict[str, Any]] | None = None
+
+    @cached_property
+    def leaves(self) -> list[dict[Any, Any]]:
+        """Of each leaf the arrays by name, in the compute dtype; and by index what stages keep for later ones."""
+        return [self._computed(i) for i in range(len(self.arrays["p"]))]
 
     def _computed(self, i: int) -> dict[Any, Any]:
         return {name: self._cast(self.xp.asarray(leaves[i]), self.dtype) for name, leaves in self.arrays.items()}

@@ -18,12 +18,12 @@ from . import checks, libraries
 from . import params as trees
 from . import state as states
 from .complexes import from_pairs
-from .errors import StateError
+from .errors import DonationError, StateError
 from .evaluate import BoundEvaluated
 from .look import bind
 from .plan import Batch, Plan
 from .trace.graph import Node, Rank
-from .trace.python import HOST, PYTHON, load
+from .trace.python import HOST, load
 
 if TYPE_CHECKING:
     from .step import Stepper
@@ -76,8 +76,10 @@ class Inline:
         """A number as the nodes have it: a float, or float64."""
         if isinstance(value, bool | float):
             return value
-        if not hasattr(value, "dtype") or isinstance(value, np.ndarray | np.generic):
+        if isinstance(value, int | np.ndarray | np.generic):
             return float(value)
+        if not hasattr(value, "dtype"):  # a number that is traced
+            return self.xp.asarray(value, dtype=self.xp.float64)
         return value if value.dtype in (self.xp.float64, self.xp.bool) else self.xp.astype(value, self.xp.float64)
 
     def compute(self, node: Node, arguments: Sequence[Number]) -> Number:
@@ -86,7 +88,7 @@ class Inline:
             return _spelled(HOST[node.op], len(arguments), node.attr)(None, *arguments)
         xp = self.xp
         arrays = [a if hasattr(a, "dtype") else _zero_d(xp, a, arguments) for a in arguments]
-        return _spelled(PYTHON[node.op], len(arguments), node.attr)(xp, *arrays)
+        return _spelled(self.plan.library.spelling[node.op], len(arguments), node.attr)(xp, *arrays)
 
     def hyperparameter(self, name: str, clock: Number, branch: int) -> Number:
         """What is given, or what its schedule says at the clock; of a clock that is not known no domain is checked."""
@@ -258,7 +260,7 @@ class Clocks:
 
 
 def _identity(value: Any) -> Any:
-    return id(value) if hasattr(value, "dtype") else value
+    return value if isinstance(value, int | float) else id(value)
 
 
 def _taken_back(value: Any) -> Any:
@@ -280,14 +282,19 @@ def _as_before(xp: Any, value: Number, old: Any, real: str) -> Any:
 
 def arrays(*values: Any) -> Iterable[Any]:
     """Everything in these trees that may be an array."""
-    return optree.tree_leaves(values)  # type: ignore[arg-type]
+    return optree.tree_leaves(values, namespace=trees.NAMESPACE)  # type: ignore[arg-type]
 
 
 def step(
     stepper: Stepper, leaves: list, spec: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]
 ) -> tuple[Any, dict]:  # fmt: skip
-    """One step; what is donated is only written where that can be recorded."""
-    with libraries.of_leaves(leaves).wide():
+    """One step; what is donated is written where arrays can be."""
+    with libraries.context(leaves, arrays(grads, state, overrides)) as recorded:
+        if donate and recorded:
+            raise DonationError(
+                "this step is recorded for derivatives, which need the old values later: write donate=False, "
+                "or call .detach() on what has a history"
+            )
         given = trees.match(spec, grads, "grads")
         plan = stepper.plan(spec, leaves, given, inline=True)
         slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
@@ -308,14 +315,16 @@ def step(
                 new[name] = [
                     x if x is before else plan.library.put(x, before) for x, before in zip(new[name], old, strict=True)
                 ]
-        after = clocks.after(works, run.xp, plan.library.real)
+        elif not recorded:
+            plan.library.keep(new["p"], leaves)
+        after = libraries.carried(plan.library, clocks.after(works, run.xp, plan.library.real))
         trees_ = {name: trees.rebuild(spec, values) for name, values in new.items()}
         return trees_["p"], {key: after[key] if key in after else trees_[key] for key in state}
 
 
 def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any) -> Any:
     """The params to evaluate at."""
-    with libraries.of_leaves(leaves).wide():
+    with libraries.context(leaves, arrays(state)):
         plan = stepper.plan(spec, leaves, None, evaluation=True, inline=True)
         slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
         run, works, _ = _prepared(stepper, plan, leaves, leaves, slots, state, {}, ahead=0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import array_api_compat
 import numpy as np
+import optree
 
 from .backend import installed
 from .pinned import Deferred, Pinned
+from .trace.python import PYTHON
 
 
 class Library:
@@ -31,14 +33,30 @@ class Library:
         """The context of everything that a verb does: operators record nothing in it either."""
         return nullcontext()
 
-    def defers(self, values: Iterable[Any]) -> bool:
-        """Whether a number made of these may be unknown now: one of them is traced, recorded or lazy."""
+    def defers(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
+        """Whether a number made of these may be unknown now: one of them is traced, recorded or lazy.
+
+        `params` are those of a step, which may be told apart: to require a gradient is not to be recorded.
+        """
         return False
+
+    def records(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
+        """Whether what is made of these is recorded for derivatives: then nothing is `quiet`, and nothing donated."""
+        return False
+
+    def carry(self, number: Any) -> Any:
+        """A known number of a state that is made of what is deferred, as a transformation lets it out."""
+        return number
 
     def inline(self, array: Any) -> tuple[Any, Pinned]:
         """The namespace and the reductions for a step of what is deferred; nothing in them asks for a value."""
         xp = self.namespace(array)
         return xp, Deferred(xp)
+
+    @property
+    def spelling(self) -> Mapping[str, str]:
+        """How the operations of an inline step are written over its namespace."""
+        return PYTHON
 
     @property
     def real(self) -> str:
@@ -103,11 +121,26 @@ def of_leaves(leaves: Sequence[Any]) -> Library:
     return next((of(leaf) for leaf in leaves if hasattr(leaf, "dtype")), STANDARD)
 
 
+@contextmanager
+def context(params: Sequence[Any], values: Iterable[Any]) -> Iterator[bool]:
+    """What a verb does in: whether it is recorded for derivatives, of which there is no trace where it is not."""
+    library = of_leaves(params)
+    recorded = library.records(values, params)
+    with library.wide(), nullcontext() if recorded else library.quiet():
+        yield recorded
+
+
+def carried(library: Library, numbers: Any) -> Any:
+    """A nesting in which those that are known are as a transformation lets them out."""
+    known = (lambda x: library.carry(x) if isinstance(x, int | float) else x)
+    return optree.tree_map(known, numbers)
+
+
 def namespace(array: Any) -> Any:
     """The standard over the library of an array."""
     return of(array).namespace(array)
 
 
 def deferred(value: Any) -> bool:
-    """Whether this is an array whose value may be unknown now."""
-    return hasattr(value, "dtype") and of(value).defers([value])
+    """Whether this stands for a number that may be unknown now."""
+    return not isinstance(value, int | float) and of(value).defers([value])

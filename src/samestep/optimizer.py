@@ -108,7 +108,7 @@ class Optimizer:
         {'step': 0, 'm': array([0., 0.])}
         """
         spec, described, leaves = self._described(params)
-        with libraries.of_leaves(leaves).quiet():
+        with libraries.context(leaves, ()):
             return self._initial(spec, described, leaves)
 
     def _initial(self, spec: Any, described: list, leaves: list) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Optimizer:
         state: dict[str, Any] = {states.STEP: 0}
         state.update({slot: trees.rebuild(spec, values) for slot, values in slots.items()})
         state.update(self._first_numbers([p for p in programs if p is not None]))
-        return state
+        return libraries.carried(libraries.of_leaves(leaves), state)
 
     def step(
         self, params: Any, grads: Any, state: Any, *, donate: bool = False, **overrides: Any
@@ -175,8 +175,9 @@ class Optimizer:
         """
         new, state = self.stepper.run(params, grads, state, False, self._checked(overrides))
         leaves, spec = trees.flatten(params)
-        with libraries.of_leaves(leaves).quiet():
-            deltas = [_difference(a, b) for a, b in zip(leaves, trees.flatten(new)[0], strict=True)]
+        moved = trees.flatten(new)[0]
+        with libraries.context(moved, ()):
+            deltas = list(map(_difference, leaves, moved))
         return trees.rebuild(spec, deltas), state
 
     def eval_params(self, params: Any, state: Any) -> Any:
@@ -196,8 +197,7 @@ class Optimizer:
         """
         if not any(chain is not None and chain.evaluated_at for chain in self.chains):
             return params
-        with libraries.of_leaves(trees.flatten(params)[0]).quiet():
-            return self.stepper.evaluated(params, state)
+        return self.stepper.evaluated(params, state)
 
     def restart(self, params: Any, state: Any, reset: Sequence[str] | None = None) -> dict[str, Any]:
         """A state that starts again at these params: the named slots as `init` makes them, and every count back to 0.
@@ -354,7 +354,7 @@ class Optimizer:
 
 
 def _zero_d(name: str, value: Any) -> Any:
-    if tuple(value.shape) != ():
+    if getattr(value, "shape", ()) != ():
         raise HyperparameterError(f"{name} is one number; got an array of shape {tuple(value.shape)}")
     return value
 

@@ -19,9 +19,8 @@ def flatten(tree: Any) -> tuple[list, Any]:
     """The leaves in order, None included, and the structure."""
     leaves, spec = optree.tree_flatten(tree, none_is_leaf=True, namespace=NAMESPACE)
     odd = {kind for kind in set(map(type, leaves)) if not hasattr(kind, "dtype") and kind is not type(None)}
-    if odd and any([_adopted(next(leaf for leaf in leaves if type(leaf) is kind)) for kind in odd]):
-        return flatten(tree)
-    return leaves, spec
+    adopted = [_adopted(next(leaf for leaf in leaves if type(leaf) is kind)) for kind in odd]
+    return flatten(tree) if any(adopted) else (leaves, spec)
 
 
 def _adopted(leaf: Any) -> bool:

@@ -189,13 +189,17 @@ def build(
             continue
         choice = None if inline and not backends.chosen() else backends.choose(arrays[i], program, leaf.signature)
         if inline:
-            choice = Choice(Evaluated(library(arrays[i])), "inline: a number of this step is traced, recorded or lazy")
+            choice = Choice(_inline(arrays[i]), "inline: a number of this step is traced, recorded or lazy")
         assert choice is not None
         key = (program, leaf.signature, leaf.complex, choice.backend.name)
         groups.setdefault(key, []).append(i)
         choices[key] = choice
     batches = tuple(_batch(key[0], choices[key], [leaves[i] for i in found], found) for key, found in groups.items())
     return Plan(spec, tuple(leaves), batches, programs, libraries.of_leaves(arrays))
+
+
+def _inline(array: Any) -> Evaluated:
+    return Evaluated(library(array), spelling=libraries.of(array).spelling)
 
 
 def _agreed(leaves: Sequence[Leaf], chains: Sequence[Chain | None]) -> tuple[Program | None, ...]:
@@ -293,7 +297,7 @@ def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[
     batches = []
     for (program, _, _), found in groups.items():
         array = arrays[found[0]]
-        choice = Choice(Evaluated(library(array)) if inline else own(array), "eval_params")
+        choice = Choice(_inline(array) if inline else own(array), "eval_params")
         batches.append(_batch(program, choice, [plan.leaves[i] for i in found], found))
     return replace(plan, batches=tuple(batches))
 

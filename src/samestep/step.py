@@ -120,8 +120,12 @@ class Stepper:
     def evaluated(self, params: Any, state: Any) -> Any:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
-        if libraries.of_leaves(leaves).defers(inline.arrays(leaves, state)):
+        if libraries.of_leaves(leaves).defers(inline.arrays(state), leaves):
             return inline.evaluated(self, leaves, spec, state)
+        with libraries.context(leaves, ()):
+            return self._evaluated(leaves, spec, state)
+
+    def _evaluated(self, leaves: list, spec: Any, state: Any) -> Any:
         plan = self.plan(spec, leaves, None, evaluation=True)
         slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
         bounds = [bind(batch, leaves, leaves, slots, donate=False) for batch in plan.batches]
@@ -141,7 +145,7 @@ class Stepper:
             return self._finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
         library = libraries.of_leaves(leaves)
-        if library.defers(inline.arrays(leaves, grads, state, overrides)):
+        if library.defers(inline.arrays(grads, state, overrides), leaves):
             return inline.step(self, leaves, spec, grads, state, donate, overrides)
         with library.quiet():
             seen = self.look(params, leaves, spec, grads, state, donate)

@@ -55,7 +55,8 @@ def scale_by_radam(
     v = beta2 * v + (1 - beta2) * u * u
     rho_inf, rho = _rho(beta2, t)
     rectified = rho > threshold
-    r = xp.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+    length = xp.where(rectified, rho, rho_inf)  # no root of a negative number: derivatives go through what `where` drops
+    r = xp.sqrt((length - 4) * (length - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * length))
     c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
     if eps_mode == "inside":
         root = xp.sqrt(v + s * s * eps)
