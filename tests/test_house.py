@@ -6,7 +6,6 @@ import pydoc
 import re
 import subprocess
 import sys
-import tomllib
 import types
 import typing
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 
 import samestep
 from samestep.page import Page
-from samestep_conformance.golden.oracles import ORACLES
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "samestep"
@@ -251,18 +249,6 @@ def test_a_decision_follows_the_template(path):
     alternatives = text.partition("## Alternatives\n\n")[2].partition("\n\n## Choice")[0]
     assert all(line.startswith(("- **", "  ")) for line in alternatives.splitlines())
     assert len(text.split()) <= 350, "half a page"
-
-
-# The golden cases whose package CI does not install
-
-
-def test_the_cases_that_rest_on_a_file_alone_are_named():
-    text = (ROOT / "conformance/samestep_conformance/golden/README.md").read_text(encoding="utf-8")
-    named = re.findall(r"`([a-z]+_\w+)`", text.partition("alone\n")[2].partition("```")[0])
-    needs_timm = {name for name, oracle in ORACLES.items() if oracle.library == "timm"}
-    assert named == sorted(needs_timm)
-    installed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert not any(line.startswith("timm") for line in installed["test"]), "it is installed now: take the list out"
 
 
 # The list of allowed skips: a run with a skip that is not on it must fail, and say which

@@ -131,7 +131,7 @@ LIBRARIES = {
     "RMSprop": ("torch:RMSprop(lr=0.01, alpha=0.9)", "optax:rmsprop(0.01)", None, {"eps placement"}),
     "momentum": ("torch:SGD(momentum=0.9)", "keras:SGD(momentum=0.9)", wave(0.02), {"momentum form"}),
     "NAdam": ("torch:NAdam(lr=0.01)", "optax:nadam(0.01)", None, {"schedule of beta1"}),
-    "Adan": ("optax:adan(0.01)", "pytorch_optimizer:Adan(lr=0.01)", None, {"Nesterov form", "eps value"}),
+    "Adan": ("optax:adan(0.01)", "timm:Adan(lr=0.01)", None, {"Nesterov form", "eps value"}),
     "Adagrad": (
         "torch:Adagrad(lr=0.01, eps=1e-7)",
         "keras:Adagrad(0.01)",

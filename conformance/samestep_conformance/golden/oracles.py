@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import util
+from importlib import import_module, util
 from importlib.metadata import version
 from math import sqrt
 from pkgutil import resolve_name
@@ -117,7 +117,16 @@ def available(library: str) -> bool:
         for name, folder in {"timm": "", "timm.optim": "optim"}.items():
             stub = sys.modules.setdefault(name, ModuleType(name))
             stub.__path__ = [os.path.join(place, folder) for place in spec.submodule_search_locations or ()]
+            stub.__getattr__ = _in_a_file_of_its_name  # type: ignore[method-assign]
     return spec is not None
+
+
+def _in_a_file_of_its_name(name: str) -> Any:
+    """A class of timm.optim: Adan is in adan.py."""
+    try:
+        return getattr(import_module(f"timm.optim.{name.lower()}"), name)
+    except ModuleNotFoundError:
+        raise AttributeError(name) from None
 
 
 Advance = Callable[[Leaves, int], Leaves]  # gradients and the count of steps before -> params
