@@ -5,24 +5,13 @@ Nothing that happens to a file can do more than cost a compilation, and a direct
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from samestep.kernel_files import directory, replace
+
 DIGEST = hashlib.sha256().digest_size
-
-
-def directory() -> Path | None:
-    """Where kernels are kept: $SAMESTEP_CACHE_DIR, else samestep in $XDG_CACHE_HOME or ~/.cache, if there is a home."""
-    if own := os.environ.get("SAMESTEP_CACHE_DIR"):
-        return Path(own)
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # the XDG specification has relative values ignored
-        base = Path(os.path.expanduser("~")) / ".cache"
-    return base / "samestep" if base.is_absolute() else None
 
 
 def kept(kind: str, made_of: tuple, make: Callable[[], bytes]) -> bytes:
@@ -34,7 +23,7 @@ def kept(kind: str, made_of: tuple, make: Callable[[], bytes]) -> bytes:
     if found is None:
         found = make()
         if path:
-            _write(path, key, found)
+            replace(path, _checksum(key, found) + found)
     return found
 
 
@@ -48,14 +37,3 @@ def _read(path: Path, key: str) -> bytes | None:
     except OSError:
         return None
     return data[DIGEST:] if data[:DIGEST] == _checksum(key, data[DIGEST:]) else None
-
-
-def _write(path: Path, key: str, body: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}-{os.urandom(4).hex()}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part.write_bytes(_checksum(key, body) + body)
-        os.replace(part, path)
-    except OSError:  # read-only, missing, full: it is made, only not kept
-        with contextlib.suppress(OSError):
-            part.unlink()

@@ -9,7 +9,6 @@ happens to it can do more than cost a compilation.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import linecache
@@ -30,6 +29,8 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+
+from samestep.kernel_files import directory, replace
 
 # The same options for every kernel: the default error model tests each divisor and so stops vectorisation, fastmath
 # changes bits.
@@ -79,16 +80,6 @@ def stats() -> Stats:
     return _stats
 
 
-def directory() -> Path | None:
-    """Where kernels are kept: $SAMESTEP_CACHE_DIR, else samestep in $XDG_CACHE_HOME or ~/.cache, if there is a home."""
-    if own := os.environ.get("SAMESTEP_CACHE_DIR"):
-        return Path(own)
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # the XDG specification has relative values ignored
-        base = Path(os.path.expanduser("~")) / ".cache"
-    return base / "samestep" if base.is_absolute() else None
-
-
 def _key(asked: tuple) -> str:
     """A name for what `load` was asked, with these tools on this machine."""
     machine = cpu_target.target_context.codegen().magic_tuple()  # triple, CPU, features: a home directory may be shared
@@ -120,7 +111,8 @@ def _load(name: str, key: str, source: str, signatures: Signatures, nogil: bool)
     kernels, made = _build(name, key, source, signatures, nogil, None)
     _stats = _stats._replace(compiled=_stats.compiled + 1, discarded=_stats.discarded + damaged)
     if path and made is not None:
-        _write(path, key, made)
+        body = pickle.dumps(made, protocol=pickle.HIGHEST_PROTOCOL)
+        replace(path, MAGIC + _checksum(key, body) + body)
     return kernels
 
 
@@ -197,18 +189,6 @@ def _read(path: Path, key: str) -> tuple[dict | None, bool]:
     if not data.startswith(MAGIC) or data[len(MAGIC) : start] != _checksum(key, data[start:]):
         return None, True
     return pickle.loads(data[start:]), False
-
-
-def _write(path: Path, key: str, made: dict) -> None:
-    body = pickle.dumps(made, protocol=pickle.HIGHEST_PROTOCOL)
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}-{os.urandom(4).hex()}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part.write_bytes(MAGIC + _checksum(key, body) + body)
-        os.replace(part, path)
-    except OSError:  # read-only, missing, full: the kernel is compiled, only not kept
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 if hasattr(os, "register_at_fork"):

@@ -58,7 +58,7 @@ def same(optimizer, xp, **options):
     """Bit for bit what NumPy has."""
     ours, reference = steps(optimizer, xp, **options), steps(optimizer, np, **options)
     for t, (a, b) in enumerate(zip(ours, reference, strict=True), start=1):
-        checks.compare(a, b, t, "params and state")
+        checks.equal(a, b, t, "params and state")
 
 
 # -- with the stand-in -------------------------------------------------------------------------------------------------
