@@ -1,11 +1,34 @@
-"""What explain says of libraries that a backend answers for, and of others."""
+"""explain: what is promised of a library, and what is not."""
 
-import jax.numpy as jnp
+import array_api_strict
 import numpy as np
+import pytest
 
 import samestep as ss
+from samestep import backend as backends
 
 
-def test_of_a_library_without_a_backend_no_bits_are_promised():
-    assert ss.explain(ss.adamw(), jnp.ones(3)).lines[0].exactness == "not vouched for"
-    assert ss.explain(ss.adamw(), np.ones(3)).lines[0].exactness == "exact"
+@pytest.fixture
+def stranger(monkeypatch):
+    """A library of the standard that no backend answers for: array-api-strict without its entry point."""
+    known = {name: point for name, point in backends._discovered().items() if name != "strict"}
+    monkeypatch.setattr(backends, "_discovered", lambda: known)
+    return array_api_strict
+
+
+def test_a_library_that_nobody_tested_is_not_vouched_for(stranger):
+    line = ss.explain(ss.adamw(), stranger.ones(3)).lines[0]
+    assert (line.backend, line.exactness) == ("array_api_strict", "not vouched for")
+
+
+@pytest.mark.parametrize("make", [ss.adamw, ss.lamb, ss.nadam, ss.adafactor, ss.muon])
+def test_any_other_library_of_the_standard_runs_the_same_way(make, stranger):
+    optimizer, g = make(1e-2), np.linspace(-1, 2, 6, dtype="float32").reshape(2, 3)
+    ours, state = stranger.ones((2, 3), dtype=stranger.float32), None
+    theirs, expected = np.ones((2, 3), "float32"), None
+    for _ in range(3):
+        ours, state = optimizer.step(ours, stranger.asarray(g), state or optimizer.init(ours))
+        with ss.use_backend("numpy"):
+            theirs, expected = optimizer.step(theirs, g, expected or optimizer.init(theirs))
+    assert type(ours) is type(stranger.ones(1)) and np.array_equal(np.from_dlpack(ours), theirs)
+    assert state["step"] == 3
