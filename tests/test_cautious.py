@@ -92,8 +92,8 @@ def test_the_step_is_the_masked_direction(name, given, scale):
             agree, masked = zip(*(mask(u[leaf], g[leaf], scale) for leaf in params), strict=True)
             decayed = rest.step(params, {leaf: np.zeros_like(p) for leaf, p in params.items()}, states[2])[0]
             expected, states[2] = rest.step(params, dict(zip(params, masked, strict=True)), states[2])
-            checks.compare(new, expected, t, "params")
-            checks.compare({k: v for k, v in state.items() if k in states[1]}, states[1], t, "slots of the direction")
+            checks.equal(new, expected, t, "params")
+            checks.equal({k: v for k, v in state.items() if k in states[1]}, states[1], t, "slots of the direction")
             for leaf, agrees, along in zip(params, agree, masked, strict=True):
                 assert (along * g[leaf]).sum() >= 0
                 dropped += np.count_nonzero(~agrees & (g[leaf] != 0))

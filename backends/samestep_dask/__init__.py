@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from samestep.evaluate import Evaluated
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 class EvaluatedDask(Evaluated):
     """Dask's own operations, block by block."""
+
+    slow = "step"
 
     def __init__(self) -> None:
         super().__init__("dask")
@@ -29,6 +33,10 @@ class EvaluatedDask(Evaluated):
         from .library import Dask
 
         return Dask()
+
+    def settle(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """The arrays with their values computed, all in one go."""
+        return import_module("dask").persist(*leaves)
 
 
 backend = EvaluatedDask()

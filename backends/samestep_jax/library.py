@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -12,28 +13,65 @@ import numpy as np
 from samestep.libraries import Library
 from samestep.pinned import Pinned
 
+from .eager import as_weak
 from .namespace import EAGER, wide
 from .sums import InOrder
+from .traced import SPELLING, TRACED, Summed
+
+told: ContextVar[bool | None] = ContextVar("samestep_jax_told", default=None)  # outside of the step: is there float64?
+
+
+@contextmanager
+def stepping() -> Iterator[None]:
+    """Around a step: float64 is float64 in it."""
+    token = told.set(jax.config.jax_enable_x64 if told.get() is None else told.get())
+    try:
+        with wide():
+            yield
+    finally:
+        told.reset(token)
 
 
 class Jax(Library):
     """Arrays are values: none is written, and a donated one is gone."""
 
     def namespace(self, array: Any) -> Any:
-        """The standard with the exact operations."""
-        return EAGER
+        """The standard with the exact operations; of what is traced, with derivatives."""
+        return TRACED if self.traced(array) else EAGER
 
     def pinned(self, xp: Any) -> Pinned:
         """JAX's own sum has another order."""
         return InOrder(xp)
 
+    def inline(self, array: Any) -> tuple[Any, Pinned]:
+        """Operations without fences; sums in XLA's own order."""
+        return TRACED, Summed(TRACED)
+
+    @property
+    def spelling(self) -> Mapping[str, str]:
+        """With the derivatives of the namespace."""
+        return SPELLING
+
+    @property
+    def real(self) -> str:
+        """As JAX was told, whose programs need not have float64."""
+        return "float64" if told.get() else "float32"
+
+    def alike(self, new: Any, old: Any) -> Any:
+        """Its weak type: with another one, a caller's function would be compiled anew."""
+        return as_weak(new, old) if getattr(old, "weak_type", False) else new
+
     def wide(self) -> AbstractContextManager:
         """With float64, also where JAX is told to do without: sums need it."""
-        return wide()
+        return stepping()
 
     def quiet(self) -> AbstractContextManager:
         """The same: there is nothing that records."""
-        return wide()
+        return stepping()
+
+    def defers(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
+        """What a transformation traces."""
+        return any(map(self.traced, values)) or any(map(self.traced, params))
 
     @staticmethod
     def traced(array: Any) -> bool:
@@ -41,16 +79,9 @@ class Jax(Library):
         return isinstance(array, jax.core.Tracer)
 
     def refuses(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
-        """What is traced, or gone."""
+        """What is gone."""
         for i, array in enumerate(arrays):
-            if array is None:
-                continue
-            if self.traced(array):
-                return i, (
-                    "is traced by JAX: a step inside jax.jit, grad, vmap or scan is not supported yet. "
-                    "Let the transformation return the gradients, and take the step outside of it"
-                )
-            if array.is_deleted():
+            if array is not None and not self.traced(array) and array.is_deleted():
                 return i, "was donated before, and is gone: go on with what that step returned"
         return None
 

@@ -2,51 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
+from torch._guards import TracingContext
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 
 from samestep.libraries import Library
-from samestep.pinned import Pinned
+from samestep.pinned import Deferred, Pinned
 
-from . import namespace
+from . import dynamo, namespace, recording
 
-wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+functorch = torch._C._functorch
+wrapped = functorch.is_functorch_wrapped_tensor
 
 
 class Torch(Library):
     """Tensors remember how they were made; a step outside autograd leaves no trace of itself in that."""
 
+    def __init__(self) -> None:
+        dynamo.announce()
+
     def namespace(self, array: Any) -> Any:
-        """The standard with the exact operations."""
-        return namespace
+        """The standard with the exact operations; of what has a history, with those that record."""
+        return recording if self.defers((), [array]) else namespace
 
     def pinned(self, xp: Any) -> Pinned:
         """Torch's own sum has another order."""
         return InOrder(xp)
 
+    def inline(self, array: Any) -> tuple[Any, Pinned]:
+        """Operations that record; sums in torch's own order."""
+        return recording, Summed(recording)
+
+    @property
+    def spelling(self) -> Mapping[str, str]:
+        """With the derivatives that `recording` has."""
+        return recording.SPELLING
+
     def quiet(self) -> AbstractContextManager:
         """Nothing is recorded."""
         return torch.no_grad()
 
+    def defers(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
+        """What is recorded, and what torch.compile traces."""
+        values, params = list(values), list(params)
+        return _recorded(values, params) or any(map(_traced, (*values, *params)))
+
+    def records(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
+        """What is recorded, if gradients are not switched off."""
+        return torch.is_grad_enabled() and _recorded(values, params)
+
+    def put(self, new: Any, old: Any) -> Any:
+        """Copied."""
+        return old.copy_(new)
+
+    def carry(self, number: Any) -> Any:
+        """Functions that torch.func transforms return tensors only; what torch.compile knows will be unknown later."""
+        inside = functorch.maybe_current_level() is not None
+        if isinstance(number, int):
+            return torch.tensor(number, dtype=torch.int32) if inside else number
+        return torch.tensor(number, dtype=torch.float64) if inside or TracingContext.try_get() is not None else number
+
     def refuses(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
-        """A gradient (or a slot) that requires grad, a param with a history, what is sparse or inside torch.func."""
+        """What is sparse."""
         for i, tensor in enumerate(arrays):
-            if tensor is None:
-                continue
-            if wrapped(tensor):
-                return i, "is a tensor of torch.func: a step under torch.vmap or torch.func.grad is not supported yet"
-            if tensor.layout is not torch.strided:
+            if tensor is not None and tensor.layout is not torch.strided:
                 return i, f"is {tensor.layout}: call .to_dense() on it"
-            if tensor.requires_grad and not (role == "param" and tensor.is_leaf):
-                found = f"has a history ({tensor.grad_fn.name()})" if tensor.grad_fn is not None else "requires grad"
-                return i, (
-                    f"{found}: a step that autograd records is not supported yet, and this one would drop it silently. "
-                    "Call .detach() on it; where it comes from loss.backward(create_graph=True), leave that out"
-                )
         return None
 
     def kind(self, array: Any) -> Any:
@@ -55,7 +81,7 @@ class Torch(Library):
 
     def memory(self, array: Any) -> np.ndarray | None:
         """As it lies there: conjugation and negation that are still pending are left out."""
-        if array.device.type != "cpu" or array.layout is not torch.strided or wrapped(array):
+        if array.device.type != "cpu" or array.layout is not torch.strided or wrapped(array) or _traced(array):
             return None
         try:
             plain = array.detach()
@@ -66,11 +92,34 @@ class Torch(Library):
         except (RuntimeError, TypeError, BufferError):  # a subclass whose memory is elsewhere
             return None
 
+    def joined(self, pairs: Any, old: Any, donate: bool) -> Any:
+        """The two floats of an entry lie side by side."""
+        found = torch.view_as_complex(pairs.contiguous())
+        return old.copy_(found) if donate else found
+
     def keep(self, new: Sequence[Any], old: Sequence[Any]) -> None:
-        """`requires_grad`."""
+        """`requires_grad`; what torch.compile lets out is no leaf, and would keep all steps before it alive."""
         for fresh, before in zip(new, old, strict=True):
-            if before.requires_grad and fresh is not before:
+            if before.requires_grad and fresh is not before and not _traced(fresh):
                 fresh.requires_grad_()
+
+
+def _recorded(values: Iterable[Any], params: Iterable[Any]) -> bool:
+    """A gradient, slot or number that requires grad, a param with a history, and anything inside torch.func."""
+    tensors = [x for x in values if isinstance(x, torch.Tensor)]
+    if any(x.requires_grad or wrapped(x) for x in tensors):
+        return True
+    return any(_has_history(x) or wrapped(x) for x in params if isinstance(x, torch.Tensor))
+
+
+def _has_history(x: torch.Tensor) -> bool:
+    """Not what torch.compile takes for the input of a graph, which is no leaf to it either."""
+    return x.grad_fn is not None and x.grad_fn.name() != "torch::autograd::Error"
+
+
+def _traced(x: Any) -> bool:
+    """What stands for a tensor or a number while torch.compile looks at a function."""
+    return isinstance(x, FakeTensor | FunctionalTensor | torch.SymInt | torch.SymFloat)
 
 
 class InOrder(Pinned):
@@ -83,3 +132,12 @@ class InOrder(Pinned):
         for row in range(1, tiles.shape[1]):
             lanes = lanes + tiles[:, row]
         return lanes
+
+
+class Summed(Deferred):
+    """Sums in the order that torch likes: what can be derived and compiled best."""
+
+    words = InOrder.words
+
+    def _tiles(self, x: Any) -> Any:
+        return self.xp.sum(x)

@@ -63,6 +63,11 @@ def _sqrt64(x: Any) -> Any:
     return torch.where((x > 0) & (x < torch.inf), root, torch.sqrt(x))
 
 
+def sign(x: Any, /) -> Any:
+    """The sign, NaN of NaN; without an index, which torch.func and torch.compile cannot follow."""
+    return torch.where(x != x, x, torch.sign(x))
+
+
 def remainder(x1: Any, x2: Any, /) -> Any:
     """x1 mod x2 with the sign of x2, zeros too; exact before the one addition."""
     rest, divisor = x1.to(FLOAT64), x2.to(FLOAT64)

@@ -70,7 +70,8 @@ class Backend(Protocol):
     loaded something in this process (a second step must not); `exceptions`, why its bits are others, by the word
     "subnormals" (it flushes them) or "sums" (not in the pinned order); `slow`, "step" where a step takes milliseconds
     (long runs are shorter) or "compile" where a compilation takes seconds (it gets few programs); `wide()`, a context
-    in which its library has float64, where it has not always.
+    in which its library has float64, where it has not always; `settle(leaves)`, the arrays computed, where they are
+    lazy: done after each step, and numbers of the state may be 0-d arrays then.
     """
 
     name: str

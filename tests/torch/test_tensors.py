@@ -124,49 +124,6 @@ def test_donated_slots_are_bumped_too_and_gradients_are_not(backend):
             assert g["p"]._version == kept
 
 
-def recorded(kind):
-    """Gradients that ask for a step that is recorded."""
-    leaf = torch.ones(3, requires_grad=True)
-    return {"leaf": leaf, "history": leaf * 2}[kind]
-
-
-@each
-@both
-@pytest.mark.parametrize("kind", ["leaf", "history"])
-def test_a_recorded_gradient_is_refused(backend, donate, kind):
-    opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3))}
-    state = opt.init(p)
-    with ss.use_backend(backend):
-        for warm in range(3):
-            with pytest.raises(LeafError, match=r"gradient of leaf 'w' .*not supported yet.*detach"):
-                opt.step(p, {"w": recorded(kind)}, state, donate=donate)
-            if donate or warm:
-                p, state = opt.step(p, {"w": torch.ones(3)}, state, donate=donate)
-
-
-@each
-def test_a_param_or_slot_with_a_history_is_refused(backend):
-    opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3))}
-    g, state = {"w": torch.ones(3)}, opt.init(p)
-    with ss.use_backend(backend):
-        for _ in range(3):
-            opt.step(p, g, state, donate=True)
-            with pytest.raises(LeafError, match=r"param of leaf 'w' has a history \(MulBackward0\)"):
-                opt.step({"w": p["w"] * 2}, g, state)
-            with pytest.raises(LeafError, match="slot of leaf 'w' requires grad"):
-                opt.step(p, g, {**state, "m": {"w": torch.zeros(3, requires_grad=True)}})
-
-
-def test_torch_func_is_refused():
-    opt, p = ss.sgd(0.1), torch.ones(3)
-    state = opt.init(p)
-    opt.step(p, p, state)
-    with pytest.raises(LeafError, match=r"torch\.func"):
-        torch.func.vmap(lambda g: opt.step(p, g, state)[0])(torch.ones(2, 3))
-    with pytest.raises(LeafError, match=r"torch\.func"):
-        torch.func.grad(lambda q: opt.step(q, p, state)[0].sum())(torch.ones(3))
-
-
 @each
 def test_requires_grad_may_change_between_steps(backend):
     opt, p = ss.adam(0.1), {"w": torch.nn.Parameter(torch.ones(3)), "b": torch.zeros(2)}
