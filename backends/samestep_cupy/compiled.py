@@ -55,6 +55,9 @@ class Device(Protocol):
     def address(self, array: Any) -> int:
         """Where its first element lies."""
 
+    def written(self, arrays: Sequence[Any]) -> None:
+        """Tell the library of the arrays that these were written to."""
+
 
 @dataclass(frozen=True, eq=False)
 class Resident:
@@ -133,6 +136,8 @@ class BoundCuda:
             results = {name: self._results(name) for name in compiled.writes}
             tables = self._tables(hosts, rows, leaves)
             self._launch(f"stage{level}", len(compiled.chunks), [self.resident.chunks, *tables, self.device.room(0)])
+            if self.donate:
+                self.device.written([leaf for values in results.values() for leaf in values])
             return {name: self._returned(name, values) for name, values in results.items()}
 
     def _results(self, name: str) -> list:

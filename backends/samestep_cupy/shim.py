@@ -104,6 +104,9 @@ class Processor:
         """In memory."""
         return array.ctypes.data
 
+    def written(self, arrays: Sequence[Any]) -> None:
+        """NumPy does not ask."""
+
 
 @functools.cache
 def _module(source: str) -> ctypes.CDLL:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samestep.evaluate import Evaluated
 
 if TYPE_CHECKING:
+    from .gpu import TorchGpuMemory
     from .library import Torch
     from .memory import TorchMemory
 
@@ -37,6 +38,13 @@ class EvaluatedTorch(Evaluated):
         from .memory import TorchMemory
 
         return TorchMemory()
+
+    @cached_property
+    def device_memory(self) -> TorchGpuMemory:
+        """How CUDA kernels reach tensors of GPUs."""
+        from .gpu import TorchGpuMemory
+
+        return TorchGpuMemory()
 
 
 backend = EvaluatedTorch()

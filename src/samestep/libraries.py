@@ -21,6 +21,10 @@ class Library:
     A backend whose library needs others has an object of a subclass as its attribute `library`.
     """
 
+    def owns(self, array: Any) -> bool:
+        """Whether this is about arrays like this one: a backend may accept those of others too."""
+        return True
+
     def namespace(self, array: Any) -> Any:
         """The standard over such arrays; what it makes of one records nothing."""
         return array_api_compat.array_namespace(array)
@@ -62,6 +66,10 @@ class Library:
     def real(self) -> str:
         """The dtype in which a number that is not known leaves an inline step."""
         return "float64"
+
+    def alike(self, new: Any, old: Any) -> Any:
+        """A result of an inline step, with what the array or number before it had beside its value."""
+        return new
 
     def put(self, new: Any, old: Any) -> Any:
         """The new array of an inline step, in the place of the donated old one where arrays can be written."""
@@ -111,8 +119,8 @@ def of(array: Any) -> Library:
     if isinstance(array, np.ndarray | np.generic):
         return STANDARD
     for backend in installed():
-        if hasattr(type(backend), "library") and backend.accepts(array):
-            return backend.library  # type: ignore[attr-defined]
+        if hasattr(type(backend), "library") and backend.accepts(array) and backend.library.owns(array):
+            return backend.library
     return STANDARD
 
 

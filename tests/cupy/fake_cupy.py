@@ -85,6 +85,21 @@ class Device:
         pass
 
 
+class Stream:
+    """A stream of another library; `entered` are those that were made current."""
+
+    entered: ClassVar[list] = []
+
+    def __init__(self, pointer, device):
+        self.known_as = pointer, device
+
+    def __enter__(self):
+        self.entered.append(self.known_as)
+
+    def __exit__(self, *error):
+        pass
+
+
 class Module:
     """`load` takes what the fake NVRTC makes, which is the source."""
 
@@ -140,6 +155,7 @@ def modules():
     cupy.asnumpy = lambda x: x.host.copy()
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
+        ExternalStream=Stream,
         function=types.SimpleNamespace(Module=Module),
         is_available=lambda: True,
         runtime=types.SimpleNamespace(is_hip=False),
