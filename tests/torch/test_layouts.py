@@ -63,6 +63,19 @@ def test_any_strides(backend, donate, layout):
             assert torch.equal(odd_state["v"]["w"], state["v"]["w"])
 
 
+@each
+@pytest.mark.parametrize("layout", ["channels last", "transposed"])
+def test_fresh_results_keep_strides(backend, layout):
+    opt, p = ss.adamw(0.1), {"w": torch.nn.Parameter(LAYOUTS[layout](torch.ones(2, 3, 4, 5))), "b": torch.ones(3)}
+    g, state = {k: torch.ones(x.shape) for k, x in p.items()}, opt.init(p)
+    with ss.use_backend(backend):
+        for _ in range(3):
+            new, state = opt.step(p, g, state)
+            assert new["w"].stride() == p["w"].stride() and new["w"].requires_grad and new["w"].is_leaf
+            assert new["w"].unique().numel() == 1 and not new["b"].requires_grad
+            p = new
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("grad", [False, True])
 @each

@@ -1,0 +1,438 @@
+"""The same step inside the caller's jit, scan, vmap, grad, checkpoint and shard_map."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optree
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+import samestep as ss
+from samestep.errors import BackendError, HyperparameterError, LeafError, StateError
+from samestep_conformance.arrays import moved, params
+from samestep_conformance.golden.cases import CASES
+from samestep_jax.namespace import wide
+from samestep_jax.traced import TRACED
+
+random = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "test_random.py")))
+SMALL = {"matrix": (5, 4), "bias": (7,), "scalar": (), "quiet": (5,)}
+
+
+def named(*names):
+    found = {case.name: case.ours(ss) for case in CASES if case.name in names}
+    assert found.keys() == set(names)
+    return found
+
+
+def scheduled(count):
+    """A caller's own schedule."""
+    return 0.1 / jnp.sqrt(1.0 + count)
+
+
+CLIPPED = ss.chain(
+    ss.clip_by_global_norm(1.0),
+    ss.adamw(ss.schedules.warmup(ss.schedules.cosine(0.1, 20), 3), cautious="mean"),
+)
+FEW = {
+    **named(
+        "adamw", "nadam", "radam", "lamb", "adan", "lion_cautious", "adafactor", "muon", "shampoo", "dog", "lookahead",
+        "accumulate_adam", "skip_nonfinite", "ftrl_prox",
+    ),
+    "clip_cautious_schedule": CLIPPED,
+    "own_schedule": ss.adam(scheduled),
+    "groups": ss.groups({"bias": {"lr": 0.3}, "quiet": ss.freeze()}, default=ss.nadam(0.1)),
+    "noise": random.PAGES["noise"],
+}  # fmt: skip
+
+
+def start(dtype="float32", shapes=SMALL):
+    return moved(params(dtype, shapes), "jax")
+
+
+def grads(p, t):
+    """Gradients of a step, half of them 0."""
+    return {k: jnp.cos(2 * t + x) * (x > 0) for k, x in p.items()}
+
+
+def near(ours, theirs, most=2e-7):
+    """The same nesting; every array and number within so much of the largest entry of its array."""
+    assert optree.tree_structure(ours) == optree.tree_structure(theirs)
+    for a, b in zip(optree.tree_leaves(ours), optree.tree_leaves(theirs), strict=True):
+        assert not hasattr(b, "dtype") or a.dtype == b.dtype
+        a, b = (np.asarray(x, complex) for x in (a, b))
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=most * np.nanmax(np.abs(b), initial=1e-30))
+
+
+def traits(tree):
+    return {k: (x.dtype, x.shape, x.weak_type) for k, x in tree.items()}
+
+
+class Counted:
+    """How often JAX traces it."""
+
+    def __init__(self, function):
+        self.function, self.traces = function, 0
+
+    def __call__(self, *args, **kwargs):
+        self.traces += 1
+        return self.function(*args, **kwargs)
+
+
+# -- jit ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_jit(name):
+    """Each step from where the steps outside are; then all of them inside, and the last one outside again."""
+    optimizer = FEW[name]
+    counted = Counted(optimizer.step)
+    inside, p = jax.jit(counted), start()
+    state = optimizer.init(p)
+    ours = p, state
+    for t in range(1, 6):
+        g = grads(p, t)
+        plain = optimizer.step(p, g, state)
+        near(inside(p, g, state), plain)
+        ours = (inside if t < 5 else optimizer.step)(ours[0], g, ours[1])
+        p, state = plain
+    near(ours, (p, state), 1e-6)
+    assert counted.traces == 1 and type(ours[1]["step"]) is int
+
+
+VARIETY = {
+    "matrix": np.linspace(-1, 1, 12, dtype="f").reshape(4, 3),
+    "weak": 0.7,
+    "complex": np.array([1 + 2j, -0.5j], np.complex64),
+    "brain": jnp.linspace(-1, 1, 5, dtype=jnp.bfloat16),
+    "half": np.linspace(-1, 1, 3, dtype="e"),
+    "empty": np.zeros((0, 3), "f"),
+}
+
+
+@pytest.mark.parametrize("optimizer", [FEW["nadam"], CLIPPED], ids=["nadam", "clip"])
+def test_kinds_of_leaves_and_one_trace_while_numbers_change(optimizer):
+    """Dtypes and weak types stay, those of counts and number slots too: nothing float64 comes out."""
+    counted = Counted(lambda p, g, s, lr: optimizer.step(p, g, s, lr=lr))
+    inside, p = jax.jit(counted), {k: jnp.asarray(x) for k, x in VARIETY.items()}
+    g, ours, plain = p, (p, optimizer.init(p)), (p, optimizer.init(p))
+    for t in range(10):
+        ours, plain = inside(ours[0], g, ours[1], 0.1 / (1 + t)), optimizer.step(*_with(plain, g), lr=0.1 / (1 + t))
+    near(ours, plain, 1e-6)
+    assert counted.traces == 1
+    assert traits(ours[0]) == traits(p) and traits(ours[1]["m"]) == traits(plain[1]["m"])
+    numbers = [ours[1][key] for key in ("step", "mu_product") if key in ours[1]]
+    assert [x.dtype for x in numbers] == [jnp.int32, jnp.float32][: len(numbers)]
+    assert all(x.weak_type and x.shape == () for x in numbers)
+
+
+def _with(pair, g):
+    return pair[0], g, pair[1]
+
+
+def test_the_whole_training_inside():
+    """init too: a count that is known stays one, and a schedule of the caller is a tracer all the same."""
+    optimizer, p = FEW["own_schedule"], start()
+
+    def trained(p):
+        state = optimizer.init(p)
+        for t in range(3):
+            p, state = optimizer.step(p, grads(p, t), state)
+        assert state["step"] == 3 and type(state["step"]) is int
+        return p, state
+
+    near(jax.jit(trained)(p), trained(p), 1e-6)
+
+
+def test_leaves_without_a_gradient():
+    optimizer, p = FEW["groups"], start()
+    some = Counted(lambda p, g, s: optimizer.step(p, {**g, "bias": None, "scalar": None}, s))
+    state, g = optimizer.init(p), grads(p, 1)
+    ours, plain = jax.jit(some)(p, g, state), some(p, g, state)
+    near(ours, plain)
+    assert plain[1]["step"] == {"matrix": 1, "bias": 0, "scalar": 0, "quiet": None}
+    for _ in range(2):
+        ours, plain = jax.jit(optimizer.step)(*_with(ours, g)), optimizer.step(*_with(plain, g))
+        near(ours, plain, 1e-6)
+    near(optimizer.step(*_with(ours, g)), optimizer.step(*_with(plain, g)), 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("page", random.PAGES)
+def test_random_numbers_and_rounding(page, dtype):
+    """The numbers that are drawn outside; what is rounded may fall to the other side of a tie."""
+    optimizer, rng = random.PAGES[page], np.random.default_rng(5)
+    p = {k: jnp.asarray(rng.normal(size=shape), dtype) for k, shape in {"w": (30, 7), "s": ()}.items()}
+    state = optimizer.init(p)
+    for _ in range(3):
+        ours, plain = jax.jit(optimizer.step)(p, p, state), optimizer.step(p, p, state)
+        for k in p:
+            x, y = (np.asarray(tree[k], np.float64) for tree in (ours[0], plain[0]))
+            apart = np.abs(x - y) > 2e-7 * np.abs(y).max()
+            assert apart.mean() <= (0.01 if dtype != "float32" else 0)
+        p, state = plain
+
+
+def test_draws_are_the_same_bits():
+    optimizer, p = random.drawn(), {"w": jnp.zeros((40, 5))}
+    state = optimizer.init(p)
+    assert np.array_equal(jax.jit(optimizer.step)(p, p, state)[0]["w"], optimizer.step(p, p, state)[0]["w"])
+
+
+def test_other_verbs():
+    optimizer = ss.chain(ss.adamw(0.1), ss.lookahead(k=2))
+    p, g = start(), grads(start(), 1)
+    p, state = optimizer.step(p, g, optimizer.init(p))
+    near(jax.jit(optimizer.update)(p, g, state), optimizer.update(p, g, state), 1e-6)
+    near(jax.jit(optimizer.eval_params)(p, state), optimizer.eval_params(p, state))
+    near(jax.jit(optimizer.restart)(p, state), optimizer.restart(p, state))
+    near(jax.jit(optimizer.init)(p), optimizer.init(p))
+
+
+def test_donation_is_the_outer_functions():
+    optimizer, p = FEW["adamw"], start()
+    state, g = optimizer.init(p), grads(p, 1)
+    plain = optimizer.step(p, g, state)
+    near(jax.jit(lambda p, g, s: optimizer.step(p, g, s, donate=True))(p, g, state), plain)
+    assert not any(x.is_deleted() for x in p.values())
+    near(jax.jit(optimizer.step, donate_argnums=(0, 2))(p, g, state), plain)
+    assert p["matrix"].is_deleted() and state["m"]["matrix"].is_deleted() and not g["matrix"].is_deleted()
+
+
+@pytest.mark.parametrize("backend", ["jax", "jax-jit"])
+def test_a_backend_asked_for(backend):
+    optimizer, p = FEW["adamw"], start()
+    with ss.use_backend(backend):
+        plain = optimizer.step(p, p, optimizer.init(p))
+        near(jax.jit(optimizer.step)(p, p, optimizer.init(p)), plain)
+    with ss.use_backend("numpy"), pytest.raises(BackendError, match=r"use_backend\('numpy'\): it does not run on"):
+        jax.jit(optimizer.step)(p, p, optimizer.init(p))
+
+
+# -- scan, vmap, checkpoint, shard_map ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adamw", "nadam", "adan", "lookahead", "accumulate_adam", "clip_cautious_schedule"])
+def test_scan(name):
+    """The state is the carry, as `init` makes it and as a step leaves it."""
+    optimizer, p = FEW[name], start()
+    plain = p, optimizer.init(p)
+
+    def body(carry, t):
+        return optimizer.step(*_with(carry, grads(carry[0], t))), carry[0]["bias"]
+
+    ours, path = jax.lax.scan(body, plain, jnp.arange(4.0))
+    for t in range(4):
+        assert np.allclose(path[t], plain[0]["bias"], atol=1e-6)
+        plain = optimizer.step(*_with(plain, grads(plain[0], float(t))))
+    near(ours, plain, 1e-6)
+    near(jax.jit(lambda carry: jax.lax.scan(body, carry, jnp.arange(2.0))[0])(ours), _two_more(body, plain), 2e-6)
+
+
+def _two_more(body, carry):
+    for t in range(2):
+        carry, _ = body(carry, float(t))
+    return carry
+
+
+def test_cond_and_while():
+    """Both branches give the same types."""
+    optimizer, p = FEW["nadam"], start()
+    state = optimizer.init(p)
+
+    def maybe(go, p, state):
+        return jax.lax.cond(go, lambda: optimizer.step(p, p, state), lambda: (p, state))
+
+    near(jax.jit(maybe)(True, p, state), optimizer.step(p, p, state))
+    near(jax.jit(maybe)(False, p, state), (p, state))
+    looped = jax.lax.fori_loop(0, 2, lambda _, c: optimizer.step(*_with(c, p)), (p, state))
+    near(looped, optimizer.step(*_with(optimizer.step(p, p, state), p)), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["adamw", "nadam", "radam", "lamb", "muon", "skip_nonfinite", "noise"])
+def test_an_ensemble(name):
+    """Members with a learning rate each are as if each were alone."""
+    optimizer, lrs = FEW[name], jnp.array([0.1, 0.02])
+    lrs = {} if name == "noise" else {"lr": lrs}
+    alone = [start(), {k: x * 0.5 for k, x in start().items()}]
+    p = {k: jnp.stack([one[k] for one in alone]) for k in alone[0]}
+    state = jax.vmap(optimizer.init)(p)
+    assert state["step"].shape == (2,) and state["step"].dtype == jnp.int32
+    step = jax.jit(jax.vmap(lambda p, g, s, lr: optimizer.step(p, g, s, **lr)))
+    pairs = [(one, optimizer.init(one)) for one in alone]
+    for t in range(3):
+        g = {k: jnp.cos(9 * t * x) for k, x in p.items()}
+        p, state = step(p, g, state, lrs)
+        for i, pair in enumerate(pairs):
+            one = {k: jnp.cos(9 * t * x) for k, x in pair[0].items()}
+            pairs[i] = optimizer.step(*_with(pair, one), **{k: float(x[i]) for k, x in lrs.items()})
+    for i, pair in enumerate(pairs):
+        near(optree.tree_map(lambda x, i=i: x[i], (p, state)), pair, 1e-6)
+
+
+def test_checkpoint_in_value_and_grad_in_jit():
+    optimizer, p = FEW["clip_cautious_schedule"], start()
+    state = optimizer.init(p)
+
+    def loss(p):
+        return sum(jnp.sum(jnp.sin(x)) for x in p.values())
+
+    def unrolled(step, p):
+        new, _ = step(p, jax.grad(loss)(p), state)
+        return loss(step(new, jax.grad(loss)(new), state)[0])
+
+    wanted = jax.jit(jax.value_and_grad(lambda p: unrolled(optimizer.step, p)))(p)
+    near(jax.jit(jax.value_and_grad(lambda p: unrolled(jax.checkpoint(optimizer.step), p)))(p), wanted, 1e-6)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_shard_map(kind):
+    optimizer, p = FEW["clip_cautious_schedule"], start()
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(kind,))
+
+    def mapped(p, g):
+        return optimizer.step(p, jax.tree.map(lambda x: jax.lax.pmean(x, "data"), g), optimizer.init(p))
+
+    everywhere = PartitionSpec()
+    step = jax.shard_map(mapped, mesh=mesh, in_specs=(everywhere, everywhere), out_specs=everywhere)
+    near(jax.jit(step)(p, p), optimizer.step(p, p, optimizer.init(p)))
+
+
+# -- derivatives -------------------------------------------------------------------------------------------------------
+
+
+def trained(optimizer, w, steps=3, **numbers):
+    """Some steps on a loss; all of it has derivatives."""
+
+    def loss(p):
+        waves = jnp.sin(p["w"]) * jnp.asarray([1.0, -2.0, 0.5], p["w"].dtype)
+        return waves.sum() + 0.1 * (p["w"] ** 4).sum() + (p["b"] ** 2).sum()
+
+    p = {"w": w, "b": w[:2] * 2}
+    state = optimizer.init(p)
+    for _ in range(steps):
+        p, state = optimizer.step(p, jax.grad(loss)(p), state, **numbers)
+    return jnp.concatenate([p["w"], p["b"]]) @ jnp.arange(1.0, 6.0, dtype=w.dtype)
+
+
+SMOOTH = ("adamw", "nadam", "radam", "lamb", "adan", "adafactor", "muon", "lookahead", "ftrl_prox")
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_are_finite_differences(name):
+    """With respect to params and lr, in float64; and without x64 the same to float32."""
+
+    def slopes(x):
+        return jax.jit(jax.grad(lambda x: trained(FEW[name], x[:3], lr=x[3])))(x)
+
+    with wide():
+        x = jnp.asarray([0.3, -0.7, 1.1, 0.05])
+        value = jax.jit(lambda x: trained(FEW[name], x[:3], lr=x[3]))
+        wanted = [(value(x + 1e-6 * e) - value(x - 1e-6 * e)) / 2e-6 for e in jnp.eye(4)]
+        found = np.asarray(slopes(x))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7 * np.abs(wanted).max())
+    narrow = slopes(jnp.asarray([0.3, -0.7, 1.1, 0.05], jnp.float32))
+    assert narrow.dtype == jnp.float32
+    np.testing.assert_allclose(narrow, wanted, rtol=1e-2, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_derivatives_of_other_numbers():
+    names = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    values = [0.05, 0.9, 0.99, 1e-3, 0.1]
+    with wide():
+        w, x = jnp.asarray([0.3, -0.7, 1.1]), jnp.asarray(values)
+        value = jax.jit(lambda x: trained(ss.adamw(), w, **dict(zip(names, x, strict=True))))
+        wanted = [(value(x + 1e-6 * e) - value(x - 1e-6 * e)) / 2e-6 for e in jnp.eye(5)]
+        np.testing.assert_allclose(jax.grad(value)(x), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["adamw", "radam", "lamb", "adan", "lion_cautious", "adafactor", "dog", "skip_nonfinite", "accumulate_adam"],
+)
+def test_derivatives_are_finite_where_a_gradient_is_zero(name):
+    """A leaf whose gradient is always 0, and entries that are 0 in some steps."""
+    optimizer, p = FEW[name], start()
+    known = "lr" in optimizer.hyperparameters()
+
+    def after(p, lr, g):
+        now, state = p, optimizer.init(p)
+        for t in range(2):
+            given = {k: x * (jnp.arange(x.size) % 2).reshape(x.shape) * (t + (k == "bias")) for k, x in g.items()}
+            given["quiet"] = given["quiet"] * 0
+            now, state = optimizer.step(now, given, state, **({"lr": lr} if known else {}))
+        return sum(x.sum() for x in now.values())
+
+    found = jax.jit(jax.grad(after, argnums=(0, 1, 2)))(p, 0.1, {k: jnp.ones_like(x) for k, x in p.items()})
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
+    assert any(np.any(x != 0) for x in found[0].values())
+
+
+@pytest.mark.parametrize("name", ["sqrt", "divide", "pow"])
+def test_operations_without_a_derivative_have_that_of_zero_and_the_values_of_jax(name):
+    x = jnp.asarray([0.0, -0.0, 1.0, 4.0, -1.0, jnp.inf, -jnp.inf, jnp.nan])
+    a, b = (y.reshape(-1) for y in jnp.meshgrid(x, x))
+    arguments = (x,) if name == "sqrt" else (a, b)
+    ours, theirs = getattr(TRACED, name), {"sqrt": jnp.sqrt, "divide": jnp.divide, "pow": jnp.pow}[name]
+    np.testing.assert_array_equal(ours(*arguments), theirs(*arguments))
+    places = tuple(range(len(arguments)))
+    zero = [jnp.zeros(1)] if name == "sqrt" else [jnp.ones(1), jnp.zeros(1)]
+    zero = zero[::-1] if name == "pow" else zero
+    assert all(x == 0 for x in jax.grad(lambda *z: ours(*z).sum(), places)(*zero))
+    three = [jnp.full(1, 3.0), jnp.full(1, 2.0)][: len(arguments)]
+    found, wanted = (jax.grad(lambda *z, f=f: f(*z).sum(), places)(*three) for f in (ours, theirs))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_rounding_passes_derivatives_on():
+    optimizer = ss.chain(ss.sgd(1.0), random.stochastic(7))
+    p = jnp.asarray([0.3, 0.7], jnp.bfloat16)
+
+    def after(g):
+        return optimizer.step(p, g, optimizer.init(p))[0].astype(jnp.float32).sum()
+
+    np.testing.assert_array_equal(jax.grad(after)(jnp.ones(2)), [-1.0, -1.0])
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+def test_refusals_name_what_is_wrong_and_the_remedy():
+    optimizer, p = FEW["adamw"], start()
+    state = optimizer.init(p)
+    with pytest.raises(LeafError, match=r"leaf 'bias': the gradient must have the shape of its param, \(7,\)"):
+        jax.jit(lambda g: optimizer.step(p, {**g, "bias": g["bias"][:2]}, state))(p)
+    with pytest.raises(StateError, match="slot 'm' of leaf 'bias' must be float32"):
+        jax.jit(lambda x: optimizer.step(p, p, {**state, "m": {**state["m"], "bias": x}}))(jnp.ones(7, jnp.bfloat16))
+    with pytest.raises(HyperparameterError, match="lr is one number; got an array of shape"):
+        jax.jit(lambda lr: optimizer.step(p, p, state, lr=lr))(jnp.ones(3))
+    with pytest.raises(HyperparameterError, match=r"lr is a number .* traced is given to a step: step\(\.\.\., lr="):
+        jax.jit(lambda lr: ss.adamw(lr).init(p))(0.1)
+    with pytest.raises(HyperparameterError, match="beta1 must be"):
+        jax.jit(lambda p: optimizer.step(p, p, state, beta1=2.0))(p)
+    deleted = jnp.ones(7)
+    deleted.delete()
+    with pytest.raises(LeafError, match="the gradient of leaf 'bias' was donated before"):
+        jax.jit(lambda x: optimizer.step(p, {**p, "matrix": x, "bias": deleted}, state))(p["matrix"])
+
+
+@pytest.mark.parametrize("schedule", [lambda n: 0.1 if n < 3 else 0.01, float, np.sqrt], ids=["if", "float", "numpy"])
+def test_a_schedule_that_asks_for_the_count(schedule):
+    optimizer, p = ss.sgd(schedule), start()
+    with pytest.raises(TypeError) as caught:
+        jax.jit(optimizer.step)(p, p, optimizer.init(p))
+    assert "in the schedule of lr, whose count is not known yet: write it with" in caught.value.__notes__[0]
+
+
+def test_only_a_number_of_the_state_is_traced():
+    """After a step outside, whose plan knows these arrays."""
+    optimizer, p = FEW["nadam"], start()
+    state = optimizer.init(p)
+    for _ in range(2):
+        plain = optimizer.step(p, p, state)
+    near(jax.jit(lambda n: optimizer.step(p, p, {**state, "step": n}))(0), plain)
+    near(jax.jit(lambda x: optimizer.step(p, p, {**state, "mu_product": x}))(1.0), plain)
