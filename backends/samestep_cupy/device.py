@@ -104,8 +104,8 @@ class Guest(Gpu):
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self.plain, self.fresh = memory.plain, memory.fresh  # type: ignore[method-assign]
-        self.address, self.written = memory.address, memory.written  # type: ignore[method-assign]
+        self.plain, self.fresh = memory.plain, memory.fresh  # type: ignore[method-assign, assignment]
+        self.address, self.written = memory.address, memory.written  # type: ignore[method-assign, assignment]
 
     def home(self, leaves: Sequence[Any]) -> int:
         """The GPU of these arrays."""

@@ -144,9 +144,12 @@ class Runner:
         """The library's name."""
         return library(self.xp.asarray(0.0))
 
-    def context(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:
         """In it this backend steps; nothing is asked for where the automatic choice is the same."""
-        return contextlib.nullcontext() if self.automatic else ss.use_backend(self.backend)
+        wide = getattr(load(self.backend), "wide", contextlib.nullcontext)
+        with wide(), contextlib.nullcontext() if self.automatic else ss.use_backend(self.backend):
+            yield
 
 
 def runners(names: Sequence[str] = ()) -> tuple[list[Runner], dict[str, str]]:
@@ -157,9 +160,11 @@ def runners(names: Sequence[str] = ()) -> tuple[list[Runner], dict[str, str]]:
     left_out: dict[str, str] = {}
     libraries: dict[str, tuple[Any, list[str]]] = {np.__name__: (np, [])}
     for entry in ss.backends():
-        arrays = getattr(load(entry.name), "arrays", None)
-        if not entry.installed or arrays is None:
-            left_out[entry.name] = "it does not say whose arrays it runs" if entry.installed else entry.reason
+        backend: Any = load(entry.name)
+        arrays = getattr(backend, "arrays", None)
+        if not entry.installed or arrays is None or hasattr(backend, "settle"):
+            why = "it does not say whose arrays it runs" if arrays is None else "its arrays are lazy, and a loop is not"
+            left_out[entry.name] = why if entry.installed else entry.reason
             continue
         xp = arrays()
         libraries.setdefault(xp.__name__, (xp, []))[1].append(entry.name)
@@ -305,40 +310,6 @@ gradient. same bits: yes, where the final parameters are the first line's to the
 own matmul, tanh or exp gave other gradients, and the parameters are those bits once it is given the first line's."""
 
 
-def plot(runs: Sequence[Run], file: Path) -> None:
-    """Draw loss and accuracy of every run."""
-    figure = needed("matplotlib.figure", "matplotlib").Figure(figsize=(10, 6.5), layout="constrained")
-    axes = figure.subplots(2, len(MODELS), sharex=True, sharey="row", squeeze=False)
-    lowest = min(0.8, *(model.wanted for model in MODELS), *(run.accuracies[-1] - 0.05 for run in runs))
-    for column, model in enumerate(MODELS):
-        above, below = axes[:, column]
-        mine = [run for run in runs if run.model is model]
-        for i, run in enumerate(mine):
-            # Curves of the same bits lie on each other: each is thinner than the one below, so that all are seen.
-            width = 1.5 + 6 * (1 - (i + 1) / len(mine))
-            label = f"{run.runner.backend} on {run.runner.arrays} arrays, {1e6 * median(run.seconds):.0f} µs per step"
-            above.plot(run.losses, color=f"C{i}", linewidth=width, solid_capstyle="round", label=label)
-            below.plot(run.accuracies, color=f"C{i}", linewidth=width, solid_capstyle="round")
-        below.axhline(model.wanted, color="0.5", linestyle=":", linewidth=1, zorder=1)
-        at = ("axes fraction", "data")
-        below.annotate(f"above {model.wanted}", (0.01, model.wanted), xycoords=at, va="bottom", color="0.4")
-        above.set_title(str(model), fontsize=10)
-        above.set_yscale("log")
-        below.set_ylim(lowest, 1.0)
-        below.set_xlabel("epoch")
-        below.xaxis.get_major_locator().set_params(integer=True)
-        above.legend(frameon=False, fontsize=9)
-        for each in (above, below):
-            each.grid(alpha=0.3)
-            each.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("training loss")
-    axes[1, 0].set_ylabel("accuracy on the held-out quarter")
-    try:
-        figure.savefig(file, dpi=150, format=file.suffix[1:] or "png")
-    except (OSError, ValueError) as error:
-        raise SamestepError(f"the plot cannot be written to {file}: {error}") from error
-
-
 class Demo:
     """`samestep demo`."""
 
@@ -369,6 +340,8 @@ class Demo:
         console.print(choices(found, left_out))
         console.print(NOTE.replace("\n", " "), style="dim")
         if args.plot:
+            from .demo_plot import plot
+
             plot(runs, args.plot)
             console.print(f"The curves are in {args.plot}", soft_wrap=True)
         failures = [failure for run in runs for failure in run.failures]
