@@ -105,7 +105,7 @@ class Guest(Gpu):
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.plain, self.fresh = memory.plain, memory.fresh  # type: ignore[method-assign, assignment]
-        self.address, self.written = memory.address, memory.written  # type: ignore[method-assign, assignment]
+        self.address, self.written = memory.address, memory.written  # type: ignore[method-assign]
 
     def home(self, leaves: Sequence[Any]) -> int:
         """The GPU of these arrays."""

@@ -10,9 +10,26 @@ import array_api_compat
 import numpy as np
 import optree
 
+from . import params as trees
 from .backend import installed
 from .pinned import Deferred, Pinned
 from .trace.python import PYTHON
+
+
+class Parts:
+    """How the leaves of one program lie in an inline step: here, each of them in one piece."""
+
+    def enter(self, arrays: dict[str, list]) -> dict[str, list]:
+        """The arrays by name as the step computes with them."""
+        return arrays
+
+    def join(self, ops: Sequence[str], found: list[Sequence[Any]]) -> list[Sequence[Any]]:
+        """The reductions of each leaf out of those of what has entered; `ops` says which they are."""
+        return found
+
+    def leave(self, new: list, old: list) -> list:
+        """New arrays as the old ones lie."""
+        return new
 
 
 class Library:
@@ -53,7 +70,10 @@ class Library:
         return number
 
     def inline(self, array: Any) -> tuple[Any, Pinned]:
-        """The namespace and the reductions for a step of what is deferred; nothing in them asks for a value."""
+        """The namespace and the reductions for a step of what is deferred; nothing in them asks for a value.
+
+        The array is the count where it is one, else the first param.
+        """
         xp = self.namespace(array)
         return xp, Deferred(xp)
 
@@ -78,6 +98,10 @@ class Library:
     def wide(self) -> AbstractContextManager:
         """The context of an inline step: float64 is float64 in it."""
         return nullcontext()
+
+    def parts(self, params: Sequence[Any], whole: bool) -> Parts:
+        """How these lie. `whole`: the program reads an array as such, not element by element and in sums."""
+        return Parts()
 
     def refuses(self, arrays: Sequence[Any], role: str) -> tuple[int, str] | None:
         """The first array that no step can take, as one that asks for a step that is recorded, and why.
@@ -107,8 +131,8 @@ class Library:
         """Pairs of reals as complex numbers, in the place of an old array; None where that goes by way of the host."""
         return None
 
-    def keep(self, new: Sequence[Any], old: Sequence[Any]) -> None:
-        """Give new params what the old ones had beside their values; some may be the old ones themselves."""
+    def keep(self, new: list, old: Sequence[Any]) -> None:
+        """Give new params what the old ones had beside values, in the list; some may be the old ones themselves."""
 
 
 STANDARD = Library()
@@ -118,6 +142,7 @@ def of(array: Any) -> Library:
     """The library of an array."""
     if isinstance(array, np.ndarray | np.generic):
         return STANDARD
+    backend: Any
     for backend in installed():
         if hasattr(type(backend), "library") and backend.accepts(array) and backend.library.owns(array):
             return backend.library
@@ -140,8 +165,12 @@ def context(params: Sequence[Any], values: Iterable[Any]) -> Iterator[bool]:
 
 def carried(library: Library, numbers: Any) -> Any:
     """A nesting in which those that are known are as a transformation lets them out."""
-    known = (lambda x: library.carry(x) if isinstance(x, int | float) else x)
-    return optree.tree_map(known, numbers)
+    return optree.tree_map(lambda x: library.carry(x) if isinstance(x, int | float) else x, numbers)
+
+
+def arrays(*values: Any) -> list:
+    """Everything in these trees that may be an array."""
+    return optree.tree_leaves(values, namespace=trees.NAMESPACE)  # type: ignore[arg-type]
 
 
 def namespace(array: Any) -> Any:
