@@ -20,8 +20,9 @@ class TorchGpuMemory:
 
     def accepts(self, array: Any) -> bool:
         """Dense CUDA tensors, and neither of a subclass nor inside torch.func."""
-        cuda = array.device.type == "cuda" and torch.version.cuda is not None
-        return cuda and type(array) in PLAIN and array.layout is torch.strided and not wrapped(array)
+        if type(array) not in PLAIN or array.device.type != "cuda" or torch.version.cuda is None:
+            return False
+        return array.layout is torch.strided and not wrapped(array)
 
     def home(self, array: Any) -> int:
         """The number of the GPU."""

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch._guards import TracingContext
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 
-from samestep.libraries import Library
+from samestep.libraries import Library, Parts
 from samestep.pinned import Deferred, Pinned
 
 from . import dynamo, namespace, recording
+from .shards import Shards, is_sharded
 
 functorch = torch._C._functorch
 wrapped = functorch.is_functorch_wrapped_tensor
@@ -49,9 +51,9 @@ class Torch(Library):
         return torch.no_grad()
 
     def defers(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
-        """What is recorded, and what torch.compile traces."""
+        """What is recorded, what torch.compile traces, and what is spread over processes."""
         values, params = list(values), list(params)
-        return _recorded(values, params) or any(map(_traced, (*values, *params)))
+        return _recorded(values, params) or any(_traced(x) or is_sharded(x) for x in (*values, *params))
 
     def records(self, values: Iterable[Any], params: Iterable[Any] = ()) -> bool:
         """What is recorded, if gradients are not switched off."""
@@ -60,6 +62,10 @@ class Torch(Library):
     def put(self, new: Any, old: Any) -> Any:
         """Copied."""
         return old.copy_(new)
+
+    def parts(self, params: Sequence[Any], whole: bool) -> Parts:
+        """DTensors are computed shard by shard."""
+        return Shards(params, whole) if any(map(is_sharded, params)) else Parts()
 
     def carry(self, number: Any) -> Any:
         """Functions that torch.func transforms return tensors only; what torch.compile knows will be unknown later."""
@@ -85,6 +91,7 @@ class Torch(Library):
             return None
         try:
             plain = array.detach()
+            plain = plain.to_local() if is_sharded(plain) else plain
             plain = plain.conj() if plain.is_conj() else plain
             plain = torch._neg_view(plain) if plain.is_neg() else plain
             plain = plain.view(torch.int16) if plain.dtype is torch.bfloat16 else plain
@@ -97,19 +104,28 @@ class Torch(Library):
         found = torch.view_as_complex(pairs.contiguous())
         return old.copy_(found) if donate else found
 
-    def keep(self, new: Sequence[Any], old: Sequence[Any]) -> None:
-        """`requires_grad`; what torch.compile lets out is no leaf, and would keep all steps before it alive."""
-        for fresh, before in zip(new, old, strict=True):
-            if before.requires_grad and fresh is not before and not _traced(fresh):
+    def keep(self, new: list, old: Sequence[Any]) -> None:
+        """`requires_grad` and strides; what torch.compile lets out is no leaf, and would keep steps before it alive."""
+        for i, (fresh, before) in enumerate(zip(new, old, strict=True)):
+            if fresh is before or _traced(fresh):
+                continue
+            if not before.is_contiguous() and fresh.stride() != before.stride():
+                fresh = new[i] = torch.empty_like(before, requires_grad=False).copy_(fresh)
+            if before.requires_grad:
                 fresh.requires_grad_()
 
 
 def _recorded(values: Iterable[Any], params: Iterable[Any]) -> bool:
-    """A gradient, slot or number that requires grad, a param with a history, and anything inside torch.func."""
+    """A gradient, slot or number that requires grad, a param with a history, all inside torch.func or forward mode."""
     tensors = [x for x in values if isinstance(x, torch.Tensor)]
-    if any(x.requires_grad or wrapped(x) for x in tensors):
+    if pushes() or any(x.requires_grad or wrapped(x) for x in tensors):
         return True
     return any(_has_history(x) or wrapped(x) for x in params if isinstance(x, torch.Tensor))
+
+
+def pushes() -> bool:
+    """Whether autograd takes derivatives forward, beside the values, of which a tensor does not show a sign."""
+    return getattr(forward_ad, "_current_level", -1) >= 0
 
 
 def _has_history(x: torch.Tensor) -> bool:

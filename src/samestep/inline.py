@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optree
 
 from . import checks, libraries
 from . import params as trees
@@ -20,6 +19,7 @@ from . import state as states
 from .complexes import from_pairs
 from .errors import DonationError, StateError
 from .evaluate import BoundEvaluated
+from .libraries import Parts
 from .look import bind
 from .plan import Batch, Plan
 from .trace.graph import Node, Rank
@@ -45,9 +45,12 @@ class Row:
 class Work:
     """One batch in one step."""
 
-    def __init__(self, batch: Batch, bound: BoundEvaluated, rows: list[Row], givens: Mapping[str, Any]) -> None:
+    def __init__(
+        self, batch: Batch, bound: BoundEvaluated, parts: Parts, rows: list[Row], givens: Mapping[str, Any]
+    ) -> None:  # fmt: skip
         self.batch = batch
         self.bound = bound
+        self.parts = parts
         self.rows = rows  # of each leaf
         statics = {index: column.tolist() for index, column in batch.statics.items()}
         self.leaves: list[Values] = [{i: column[k] for i, column in statics.items()} for k in range(len(rows))]
@@ -70,6 +73,7 @@ class Inline:
         self.xp = xp
         self.overrides = overrides
         self.number = stepper.numbers_at(overrides)
+        self.made: dict[tuple, tuple[Number, Any]] = {}  # what is made of what: the same number is the same array
 
     # -- numbers ---------------------------------------------------------
     def known(self, value: Any) -> Number:
@@ -78,17 +82,30 @@ class Inline:
             return value
         if isinstance(value, int | np.ndarray | np.generic):
             return float(value)
+        return self._once(("known",), self._float64, value)
+
+    def _float64(self, value: Any) -> Number:
         if not hasattr(value, "dtype"):  # a number that is traced
             return self.xp.asarray(value, dtype=self.xp.float64)
         return value if value.dtype in (self.xp.float64, self.xp.bool) else self.xp.astype(value, self.xp.float64)
+
+    def _once(self, what: tuple, function: Callable, *arguments: Any) -> Number:
+        """What a function makes of these, made once for the whole step: batches share it, and slots stay one number."""
+        key = (*what, *(repr(a) if isinstance(a, bool | float) else id(a) for a in arguments))
+        if key not in self.made:
+            self.made[key] = function(*arguments), arguments  # which stay alive, and their ids theirs
+        return self.made[key][0]
 
     def compute(self, node: Node, arguments: Sequence[Number]) -> Number:
         """One operation on numbers."""
         if not any(hasattr(a, "dtype") for a in arguments):
             return _spelled(HOST[node.op], len(arguments), node.attr)(None, *arguments)
-        xp = self.xp
-        arrays = [a if hasattr(a, "dtype") else _zero_d(xp, a, arguments) for a in arguments]
-        return _spelled(self.plan.library.spelling[node.op], len(arguments), node.attr)(xp, *arrays)
+
+        def computed(*arguments: Number) -> Number:
+            arrays = [a if hasattr(a, "dtype") else _zero_d(self.xp, a, arguments) for a in arguments]
+            return _spelled(self.plan.library.spelling[node.op], len(arguments), node.attr)(self.xp, *arrays)
+
+        return self._once((node.op, node.attr), computed, *arguments)
 
     def hyperparameter(self, name: str, clock: Number, branch: int) -> Number:
         """What is given, or what its schedule says at the clock; of a clock that is not known no domain is checked."""
@@ -96,10 +113,21 @@ class Inline:
         if not callable(value) or hasattr(value, "dtype"):
             return self.known(value)
         if not hasattr(clock, "dtype"):
-            return self.number(branch)(name, clock)
-        xp = self.xp
-        done = xp.where(clock < 1, xp.zeros_like(clock), clock - 1)
-        return self.known(value(xp.astype(done, xp.int32)))
+            return self.known(self.number(branch)(name, clock))
+
+        def scheduled(clock: Number) -> Number:
+            xp = self.xp
+            done = xp.where(clock < 1, xp.zeros_like(clock), clock - 1)
+            try:
+                return self.known(value(xp.astype(done, xp.int32)))
+            except Exception as error:
+                error.add_note(
+                    f"in the schedule of {name}, whose count is not known yet: write it with operations of arrays "
+                    "(where instead of if), or take one of samestep.schedules"
+                )
+                raise
+
+        return self._once(("schedule", name, branch), scheduled, clock)
 
     def _sources(self, work: Work) -> None:
         for row in work.distinct:
@@ -150,10 +178,10 @@ class Inline:
         for level in range(self.plan.depth + 1):
             running = [work for work in works if level <= work.batch.depth]
             for work in running if level else ():
-                stage = work.bound.compiled.stages[level - 1]
-                for k in range(len(work.rows)):
-                    found = work.bound.advance(level - 1, k, self._read(work, stage, k))
-                    work.leaves[k] |= {n.index: self.known(x) for n, x in zip(stage.sums, found, strict=True)}
+                stage, size = work.bound.compiled.stages[level - 1], len(work.rows)
+                found = [work.bound.advance(level - 1, k, self._read(work, stage, k)) for k in range(size)]
+                for k, sums in enumerate(work.parts.join([n.op for n in stage.sums], found)):
+                    work.leaves[k] |= {n.index: self.known(x) for n, x in zip(stage.sums, sums, strict=True)}
             if level:
                 self._totals(running, level)
             for work in running:
@@ -196,6 +224,7 @@ class Clocks:
         self.counts = self._by_leaf(state[states.STEP], "'step' of the state")
         self.shared = trees.is_leaf(state[states.STEP]) and not isinstance(state[states.STEP], dict)
         self.slots = {slot: self._slot(slot, state[slot]) for slot in plan.number_slots}
+        self.next: dict[Any, Any] = {}  # the count of this step, by the count before it
 
     def _by_leaf(self, value: Any, what: str) -> list:
         if trees.is_leaf(value):
@@ -221,11 +250,14 @@ class Clocks:
             count = self.counts[i]
             key = (branch, _identity(count), *map(_identity, slots.values()))
             if key not in made:
-                made[key] = Row(branch, count if not ahead else count + 1, slots)
+                made[key] = Row(branch, count if not ahead else self._next(count), slots)
             rows.append(made[key])
         return rows
 
-    def after(self, works: Sequence[Work], xp: Any, real: str) -> dict[str, Any]:
+    def _next(self, count: Any) -> Any:
+        return self.next.setdefault(_identity(count), count + 1)
+
+    def after(self, works: Sequence[Work], xp: Any) -> dict[str, Any]:
         """The count and the number slots after the step."""
         plan, counts = self.plan, self.counts
         if self.shared and plan.all_awake:
@@ -237,13 +269,16 @@ class Clocks:
             }
         for slot, before in self.slots.items():
             values = list(before)
+            cast: dict[tuple, Any] = {}
             for work in works:
                 if slot in work.batch.program.numbers:
                     node = work.batch.program.outputs[slot]
-                    cast: dict[int, Any] = {}
                     for k, i in enumerate(work.batch.leaves):
                         found = work.value(k, node)
-                        values[i] = cast.setdefault(id(found), _as_before(xp, found, before[i], real))
+                        key = id(found), _identity(before[i])
+                        if key not in cast:
+                            cast[key] = _as_before(plan.library, xp, found, before[i])
+                        values[i] = cast[key]
             new[slot] = self._nested(slot, values)
         return new
 
@@ -272,24 +307,19 @@ def _one_more(xp: Any, count: Any) -> Any:
     return count + (xp.ones_like(count) if hasattr(count, "dtype") else 1)
 
 
-def _as_before(xp: Any, value: Number, old: Any, real: str) -> Any:
+def _as_before(library: libraries.Library, xp: Any, value: Number, old: Any) -> Any:
     """A number in the dtype that its slot has, so that loops can carry it."""
-    dtype = getattr(old, "dtype", None)
-    if not hasattr(value, "dtype"):
-        return value if dtype is None else xp.asarray(value, dtype=dtype)
-    return xp.astype(value, dtype if dtype is not None else getattr(xp, real))
-
-
-def arrays(*values: Any) -> Iterable[Any]:
-    """Everything in these trees that may be an array."""
-    return optree.tree_leaves(values, namespace=trees.NAMESPACE)  # type: ignore[arg-type]
+    if not hasattr(old, "dtype"):
+        return xp.astype(value, getattr(xp, library.real)) if hasattr(value, "dtype") else value
+    new = xp.astype(value, old.dtype) if hasattr(value, "dtype") else xp.asarray(value, dtype=old.dtype)
+    return library.alike(new, old)
 
 
 def step(
     stepper: Stepper, leaves: list, spec: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]
 ) -> tuple[Any, dict]:  # fmt: skip
     """One step; what is donated is written where arrays can be."""
-    with libraries.context(leaves, arrays(grads, state, overrides)) as recorded:
+    with libraries.context(leaves, libraries.arrays(grads, state, overrides)) as recorded:
         if donate and recorded:
             raise DonationError(
                 "this step is recorded for derivatives, which need the old values later: write donate=False, "
@@ -304,12 +334,12 @@ def step(
         new = {"p": list(leaves), **{slot: list(values) for slot, values in slots.items()}}
         for work, stored in zip(works, run.arrays(works), strict=True):
             for name, values in stored.items():
-                for i, value in zip(work.batch.leaves, _single(run.xp, work, values, new[name]), strict=True):
-                    new[name][i] = value
+                for i, value in zip(work.batch.leaves, _results(run.xp, work, values, new[name]), strict=True):
+                    new[name][i] = plan.library.alike(value, new[name][i])
             for slot in work.batch.program.slots:
                 node = work.batch.program.outputs[slot]
                 for k, i in enumerate(work.batch.leaves) if not node.is_array else ():
-                    new[slot][i] = _as_before(run.xp, work.value(k, node), new[slot][i], plan.library.real)
+                    new[slot][i] = _as_before(plan.library, run.xp, work.value(k, node), new[slot][i])
         if donate:
             for name, old in {"p": leaves, **slots}.items():
                 new[name] = [
@@ -317,20 +347,20 @@ def step(
                 ]
         elif not recorded:
             plan.library.keep(new["p"], leaves)
-        after = libraries.carried(plan.library, clocks.after(works, run.xp, plan.library.real))
+        after = libraries.carried(plan.library, clocks.after(works, run.xp))
         trees_ = {name: trees.rebuild(spec, values) for name, values in new.items()}
         return trees_["p"], {key: after[key] if key in after else trees_[key] for key in state}
 
 
 def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any) -> Any:
     """The params to evaluate at."""
-    with libraries.context(leaves, arrays(state)):
+    with libraries.context(leaves, libraries.arrays(state)):
         plan = stepper.plan(spec, leaves, None, evaluation=True, inline=True)
         slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
         run, works, _ = _prepared(stepper, plan, leaves, leaves, slots, state, {}, ahead=0)
         found = list(leaves)
         for work, stored in zip(works, run.arrays(works), strict=True):
-            for i, value in zip(work.batch.leaves, _single(run.xp, work, stored["p"], leaves), strict=True):
+            for i, value in zip(work.batch.leaves, _results(run.xp, work, stored["p"], leaves), strict=True):
                 found[i] = value
         return trees.rebuild(spec, found)
 
@@ -340,7 +370,8 @@ def _prepared(
     overrides: dict[str, Any], ahead: int,
 ) -> tuple[Inline, list[Work], Clocks]:  # fmt: skip
     """The batches bound to their arrays, and the numbers that are had from the beginning."""
-    xp, pinned = plan.library.inline(leaves[0]) if leaves else (None, None)
+    numbered = hasattr(state[states.STEP], "dtype")
+    xp, pinned = plan.library.inline(state[states.STEP] if numbered else leaves[0]) if leaves else (None, None)
     run = Inline(stepper, plan, xp, overrides)
     clocks = Clocks(plan, state, [branch.pattern if branch.chain else None for branch in stepper.branches])
     givens = stepper.givens(overrides) if ahead else {}
@@ -348,7 +379,10 @@ def _prepared(
     for batch in plan.batches:
         bound = bind(batch, leaves, grads, slots, donate=False)
         bound.xp, bound.pinned = xp, pinned
-        work = Work(batch, bound, clocks.rows(batch, ahead), givens)
+        whole = bool(batch.program.free) or any(node.op == "random_bits" for node in batch.program.nodes)
+        parts = plan.library.parts([leaves[i] for i in batch.leaves], whole)
+        bound.arrays = parts.enter(bound.arrays)
+        work = Work(batch, bound, parts, clocks.rows(batch, ahead), givens)
         for node in batch.program.nodes:
             for k, i in enumerate(batch.leaves) if node.op == "state_scalar" else ():
                 work.leaves[k][node.index] = run.known(slots[str(node.attr)][i])
@@ -356,8 +390,9 @@ def _prepared(
     return run, works, clocks
 
 
-def _single(xp: Any, work: Work, values: list, old: list) -> list:
-    """Pairs of reals as complex arrays again; others as they are."""
-    if not work.batch.complex:
-        return values
-    return [from_pairs(xp, x, old[i], in_place=False) for x, i in zip(values, work.batch.leaves, strict=True)]
+def _results(xp: Any, work: Work, values: list, old: list) -> list:
+    """New arrays as the old ones are: complex again, and where they lie."""
+    before = [old[i] for i in work.batch.leaves]
+    if work.batch.complex:
+        values = [from_pairs(xp, x, y, in_place=False) for x, y in zip(values, before, strict=True)]
+    return work.parts.leave(values, before)

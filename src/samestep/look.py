@@ -33,7 +33,8 @@ class Quick:
         self.same_as = (asked, kind)  # the backend asked for, and the outermost container
         self.slots = plan.slots
         self.leaves_of = trees.reader(plan.spec)
-        self.keys = {states.STEP, *plan.slots, *plan.number_slots}
+        self.numbers = (states.STEP, *plan.number_slots)
+        self.keys = {*self.numbers, *plan.slots}
         size = len(plan.leaves)
         self.picks = [_picker(batch.leaves, size) for batch in plan.batches]
         self.names = [("p", "grad", *batch.program.slots) for batch in plan.batches]
@@ -60,7 +61,9 @@ class Quick:
     def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
         """The arrays, bound; None when anything needs a closer look."""
         if type(state) is not dict or state.keys() != self.keys:
-            return None  # the clock looks at counts and number slots itself
+            return None  # the clock looks at counts and number slots itself, but for those that are not known
+        if any(map(libraries.deferred, map(state.get, self.numbers))):
+            return None
         trees_ = (params, grads, *(state[slot] for slot in self.slots))
         found = list(map(self.leaves_of, trees_))
         if None in found:

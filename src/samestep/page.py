@@ -195,19 +195,19 @@ class Hyper:
 
     def check_number(self, value: Any) -> float:
         """A run-time number as a float; anything else, nan, and what lies outside the domain are refused."""
-        if isinstance(value, bool | str) or value is None:
-            raise HyperparameterError(f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}")
         try:
-            value = float(value)
+            if isinstance(value, bool | str) or value is None:
+                raise TypeError
+            number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise HyperparameterError(
-                f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}"
-            ) from None
-        if value != value:
+            rule = f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}"
+            traced = f"; one that is traced is given to a step: step(..., {self.name}=...)"
+            raise HyperparameterError(rule + traced if hasattr(value, "shape") else rule) from None
+        if number != number:
             raise HyperparameterError(
                 f"{self.name} must be a number, not nan; check the schedule or the value that was passed"
             )
-        return self._in_domain(value)
+        return self._in_domain(number)
 
     def _in_domain(self, value: Any) -> Any:
         for domain in self.domains:

@@ -120,7 +120,7 @@ class Stepper:
     def evaluated(self, params: Any, state: Any) -> Any:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
-        if libraries.of_leaves(leaves).defers(inline.arrays(state), leaves):
+        if libraries.of_leaves(leaves).defers(libraries.arrays(state), leaves):
             return inline.evaluated(self, leaves, spec, state)
         with libraries.context(leaves, ()):
             return self._evaluated(leaves, spec, state)
@@ -142,10 +142,11 @@ class Stepper:
         """One step."""
         seen = None if any(map(libraries.deferred, overrides.values())) else self.glance(params, grads, state, donate)
         if seen is not None:
-            return self._finish(seen, params, state, donate, overrides)
+            with seen.plan.library.quiet():
+                return self._finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
         library = libraries.of_leaves(leaves)
-        if library.defers(inline.arrays(grads, state, overrides), leaves):
+        if library.defers(libraries.arrays(grads, state, overrides), leaves):
             return inline.step(self, leaves, spec, grads, state, donate, overrides)
         with library.quiet():
             seen = self.look(params, leaves, spec, grads, state, donate)
@@ -281,6 +282,8 @@ def scheduled(chain: Chain, name: str, schedule: Callable[[int], Any], count: in
     except Exception as error:
         error.add_note(f"in the schedule of {name} at count {count}")
         raise
+    if libraries.deferred(value):  # of a known count too, JAX computes nothing while it traces
+        return value
     try:
         return chain.check(name, value)
     except HyperparameterError as error:

@@ -251,6 +251,25 @@ def test_per_member_gradients_of_lr():
     assert torch.allclose(found, torch.tensor([-3.0, -3.0]))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_forward_mode():
+    opt, p = ss.sgd(0.1), torch.tensor([1.0, 0.5])
+    state = opt.init(p)
+
+    def after(lr, p):
+        return opt.step(p, torch.cos(p), state, lr=lr)[0]
+
+    for _ in range(3):  # the quick look, too
+        after(0.1, p)
+    wanted = 1 + 0.1 * torch.sin(p)
+    value, slope = torch.func.jvp(after, (torch.tensor(0.1), p), (torch.tensor(1.0), torch.ones(2)))
+    near(value, after(0.1, p), 2e-7)
+    near(slope, wanted - torch.cos(p), 2e-7)
+    with torch.autograd.forward_ad.dual_level():
+        new = after(0.1, torch.autograd.forward_ad.make_dual(p, torch.ones(2)))
+        near(torch.autograd.forward_ad.unpack_dual(new).tangent, wanted, 2e-7)
+
+
 def test_donation_is_refused_inside():
     opt, p = ss.sgd(0.1), torch.ones(2, 3)
     with pytest.raises(DonationError, match="recorded"):

@@ -55,7 +55,7 @@ def scale_by_radam(
     v = beta2 * v + (1 - beta2) * u * u
     rho_inf, rho = _rho(beta2, t)
     rectified = rho > threshold
-    length = xp.where(rectified, rho, rho_inf)  # no root of a negative number: derivatives go through what `where` drops
+    length = xp.where(rectified, rho, rho_inf)  # what `where` drops below has derivatives too
     r = xp.sqrt((length - 4) * (length - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * length))
     c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
     if eps_mode == "inside":
