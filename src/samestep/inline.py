@@ -17,8 +17,9 @@ from . import checks, libraries
 from . import params as trees
 from . import state as states
 from .complexes import from_pairs
-from .errors import DonationError, StateError
+from .errors import DonationError
 from .evaluate import BoundEvaluated
+from .inline_clock import Clocks, Number, Row, Values, as_before
 from .libraries import Parts
 from .look import bind
 from .plan import Batch, Plan
@@ -27,19 +28,6 @@ from .trace.python import HOST, load
 
 if TYPE_CHECKING:
     from .step import Stepper
-
-Number = Any  # a float or a bool; or a 0-d array of the library, float64 or bool
-Values = dict[int, Number]
-
-
-class Row:
-    """What leaves share that have the same count and number slots: their numbers, by the index of the node."""
-
-    def __init__(self, branch: int, count: Any, slots: dict[str, Any]) -> None:
-        self.branch = branch
-        self.count = count
-        self.slots = slots
-        self.values: Values = {}
 
 
 class Work:
@@ -215,106 +203,6 @@ def _spelled(spelling: str, arity: int, attr: Any) -> Callable:
     return load(f"def f({', '.join(['xp', *names])}):\n    return {spelling.format(*names, attr=attr)}\n", "f")
 
 
-class Clocks:
-    """Counts and number slots of a state, each of which may be known or not."""
-
-    def __init__(self, plan: Plan, state: Mapping[str, Any], patterns: Sequence[Any]) -> None:
-        self.plan = plan
-        self.patterns = patterns  # of each branch, None where it is frozen
-        self.counts = self._by_leaf(state[states.STEP], "'step' of the state")
-        self.shared = trees.is_leaf(state[states.STEP]) and not isinstance(state[states.STEP], dict)
-        self.slots = {slot: self._slot(slot, state[slot]) for slot in plan.number_slots}
-        self.next: dict[Any, Any] = {}  # the count of this step, by the count before it
-
-    def _by_leaf(self, value: Any, what: str) -> list:
-        if trees.is_leaf(value):
-            if getattr(value, "shape", ()) != () or isinstance(value, bool | str) or value is None:
-                raise StateError(f"{what} is a number, or a nesting of numbers like the params; got {value!r:.80}")
-            return [_taken_back(value)] * len(self.plan.leaves)
-        return [x if x is None else _taken_back(x) for x in trees.match(self.plan.spec, value, what)]
-
-    def _slot(self, slot: str, value: Any) -> list:
-        what = f"slot {slot!r} of the state"
-        if len(self.patterns) == 1:
-            return self._by_leaf(value, what)
-        by_pattern = {pattern: self._by_leaf(v, what) for pattern, v in value.items()}
-        patterns = [self.patterns[leaf.branch] for leaf in self.plan.leaves]
-        return [by_pattern[p][i] if p in by_pattern else None for i, p in enumerate(patterns)]
-
-    def rows(self, batch: Batch, ahead: int) -> list[Row]:
-        """The row of each leaf; leaves with the same objects share one."""
-        made: dict[tuple, Row] = {}
-        rows = []
-        for i, branch in zip(batch.leaves, batch.branches.tolist(), strict=True):
-            slots = {slot: self.slots[slot][i] for slot in batch.program.numbers}
-            count = self.counts[i]
-            key = (branch, _identity(count), *map(_identity, slots.values()))
-            if key not in made:
-                made[key] = Row(branch, count if not ahead else self._next(count), slots)
-            rows.append(made[key])
-        return rows
-
-    def _next(self, count: Any) -> Any:
-        return self.next.setdefault(_identity(count), count + 1)
-
-    def after(self, works: Sequence[Work], xp: Any) -> dict[str, Any]:
-        """The count and the number slots after the step."""
-        plan, counts = self.plan, self.counts
-        if self.shared and plan.all_awake:
-            new = {states.STEP: _one_more(xp, counts[0]) if counts else 1}
-        else:
-            moved = [_one_more(xp, c) if awake else c for c, awake in zip(counts, plan.awake.tolist(), strict=True)]
-            new = {
-                states.STEP: trees.rebuild(plan.spec, [None if i in plan.frozen else c for i, c in enumerate(moved)])
-            }
-        for slot, before in self.slots.items():
-            values = list(before)
-            cast: dict[tuple, Any] = {}
-            for work in works:
-                if slot in work.batch.program.numbers:
-                    node = work.batch.program.outputs[slot]
-                    for k, i in enumerate(work.batch.leaves):
-                        found = work.value(k, node)
-                        key = id(found), _identity(before[i])
-                        if key not in cast:
-                            cast[key] = _as_before(plan.library, xp, found, before[i])
-                        values[i] = cast[key]
-            new[slot] = self._nested(slot, values)
-        return new
-
-    def _nested(self, slot: str, values: list) -> Any:
-        """One number for each branch where its leaves agree, else a nesting."""
-        shown = {}
-        for branch, pattern in enumerate(self.patterns):
-            mine = {i: values[i] for i in self.plan.having(slot, branch).tolist()}
-            if mine:
-                one = len({_identity(value) for value in mine.values()}) == 1
-                nesting = [mine.get(i) for i in range(len(values))]
-                shown[pattern] = next(iter(mine.values())) if one else trees.rebuild(self.plan.spec, nesting)
-        return shown if len(self.patterns) > 1 else next(iter(shown.values()))
-
-
-def _identity(value: Any) -> Any:
-    return value if isinstance(value, int | float) else id(value)
-
-
-def _taken_back(value: Any) -> Any:
-    """NumPy's numbers are known."""
-    return value.item() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _one_more(xp: Any, count: Any) -> Any:
-    return count + (xp.ones_like(count) if hasattr(count, "dtype") else 1)
-
-
-def _as_before(library: libraries.Library, xp: Any, value: Number, old: Any) -> Any:
-    """A number in the dtype that its slot has, so that loops can carry it."""
-    if not hasattr(old, "dtype"):
-        return xp.astype(value, getattr(xp, library.real)) if hasattr(value, "dtype") else value
-    new = xp.astype(value, old.dtype) if hasattr(value, "dtype") else xp.asarray(value, dtype=old.dtype)
-    return library.alike(new, old)
-
-
 def step(
     stepper: Stepper, leaves: list, spec: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]
 ) -> tuple[Any, dict]:  # fmt: skip
@@ -339,7 +227,7 @@ def step(
             for slot in work.batch.program.slots:
                 node = work.batch.program.outputs[slot]
                 for k, i in enumerate(work.batch.leaves) if not node.is_array else ():
-                    new[slot][i] = _as_before(plan.library, run.xp, work.value(k, node), new[slot][i])
+                    new[slot][i] = as_before(plan.library, run.xp, work.value(k, node), new[slot][i])
         if donate:
             for name, old in {"p": leaves, **slots}.items():
                 new[name] = [
