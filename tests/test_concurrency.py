@@ -14,6 +14,7 @@ import optree
 import pytest
 
 import samestep as ss
+from samestep import params as trees
 from samestep.algorithms.nadam import nadam
 from samestep.errors import BackendError
 
@@ -98,6 +99,27 @@ def test_threads_with_the_same_params(name):
 
     assert together(work) == [[expected] * 10] * THREADS
     assert bits([params, grads, state]) == before
+
+
+def test_a_container_that_another_thread_registers_first(monkeypatch):
+    class Pair:
+        def __init__(self, *children):
+            self.children = children
+
+    ways = lambda pair: (pair.children, None), lambda _, children: Pair(*children)
+
+    class Late:
+        """Between the question how to open it and its registration, somebody else registers it."""
+
+        def container(self, leaf):
+            if not isinstance(leaf, Pair):
+                return None
+            optree.register_pytree_node(Pair, *ways, namespace=trees.NAMESPACE)
+            return ways
+
+    monkeypatch.setattr(trees, "installed", lambda: [Late()])
+    leaves, spec = trees.flatten([Pair(1.0, 2.0)])
+    assert leaves == [1.0, 2.0] and type(trees.rebuild(spec, leaves)[0]) is Pair
 
 
 def test_a_failing_thread_disturbs_no_other():

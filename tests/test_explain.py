@@ -6,6 +6,7 @@ import pytest
 
 import samestep as ss
 from samestep import backend as backends
+from samestep.evaluate import own
 
 
 @pytest.fixture
@@ -32,3 +33,8 @@ def test_any_other_library_of_the_standard_runs_the_same_way(make, stranger):
             theirs, expected = optimizer.step(theirs, g, expected or optimizer.init(theirs))
     assert type(ours) is type(stranger.ones(1)) and np.array_equal(np.from_dlpack(ours), theirs)
     assert state["step"] == 3
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_what_evaluates_eval_params_is_no_compiler(name):
+    assert own(backends.load(name).arrays().ones(2)).name == name

@@ -528,6 +528,11 @@ def test_kahan_keeps_what_rounding_loses():
         (lambda u, t: ss.uniform(t, t, seed=1), "on an array such as u or p"),
         (lambda u, t: ss.rounded(t), "on an array such as u or p"),
         (lambda u, t: ss.rounded(u, u > 0), "a condition"),
+        (lambda u, t: ss.rounded(u, 3), "what rounded adds belongs in a page"),
+        (
+            lambda u, t: ss.rounded(u, ss.random_bits(u, t, seed=0, bits=24)),
+            r"takes one draw of 16 bits, .* got \(bits, draws\) \(24, 1\)",
+        ),
         (lambda u, t: ss.normal(np.zeros(3), 1, seed=0), "on an array such as u or p"),
     ],
 )

@@ -13,7 +13,9 @@ from samestep.evaluate import Evaluated
 from samestep.trace.graph import Program
 
 if TYPE_CHECKING:
+    from .compiled import CompiledJit
     from .library import Jax
+    from .sight import Sight
 
 
 class EvaluatedJax(Evaluated):
@@ -80,6 +82,12 @@ class JaxJit(EvaluatedJax):
         from .compiled import CompiledJit
 
         return CompiledJit(program, signature)
+
+    def sight(self, parts: Sequence[CompiledJit], others: Sequence[tuple[tuple[int, ...], str]]) -> Sight:
+        """What sees whether arrays are still as they were."""
+        from .sight import Sight
+
+        return Sight(parts, others)
 
 
 evaluated = EvaluatedJax()

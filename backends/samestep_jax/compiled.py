@@ -17,8 +17,9 @@ from samestep.trace.python import ArrayPrinter, load
 from samestep.trace.stages import Stage, Stages
 
 from .eager import as_weak
-from .namespace import Fenced
+from .namespace import Fenced, wide
 from .printer import SPELLING
+from .sight import Known
 from .sums import Terms, finish, join
 
 
@@ -81,6 +82,7 @@ class CompiledJit:
         self.constants: list[Node] = [n for n in program.nodes if n.op == "const"]
         self.codes = [self._code(stage) for stage in self.stages]
         self.writes = [name for name, _ in self.stages[-1].stores]
+        self.known: Known | None = None  # replaced whole: another thread may be looking
 
     def _code(self, stage: Stage) -> Code:
         columns = tuple((n.index, n.kind.truth) for n in (*stage.hosts, *stage.leaves, *self.constants))
@@ -97,8 +99,15 @@ class CompiledJit:
             return list(np.hstack([hosts[rows], leaves, np.tile(constants, (len(leaves), 1))]).astype(self.compute))
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundJit:
-        """Take this step's arrays."""
-        return BoundJit(self, arrays, donate)
+        """Take this step's arrays, which the core has checked."""
+        calls = _calls(arrays, self.writes)
+        self.known = Known(arrays, calls)
+        return self.bound(arrays, donate, calls)
+
+    def bound(self, arrays: dict[str, list], donate: bool, calls: list[tuple]) -> BoundJit:
+        """With arrays that need these calls."""
+        made = [Call(places, {n: [x[i] for i in places] for n, x in arrays.items()}, at) for places, at in calls]
+        return BoundJit(self, arrays, donate, made)
 
 
 class Call(NamedTuple):
@@ -112,22 +121,12 @@ class Call(NamedTuple):
 class BoundJit:
     """One step of the leaves of one program."""
 
-    def __init__(self, compiled: CompiledJit, arrays: dict[str, list], donate: bool) -> None:
+    def __init__(self, compiled: CompiledJit, arrays: dict[str, list], donate: bool, calls: list[Call]) -> None:
         self.compiled = compiled
         self.size = len(arrays["p"])
         self.donate = donate
-        self.calls = self._calls(arrays)
+        self.calls = calls
         self.carried: list[dict] = [{} for _ in range(self.size)]
-
-    def _calls(self, arrays: dict[str, list]) -> list[Call]:
-        homes: dict[Hashable, list[int]] = {}
-        for i, leaf in enumerate(zip(*arrays.values(), strict=True)):
-            homes.setdefault(_home(leaf), []).append(i)
-        calls = []
-        for leaves in homes.values():
-            mine = {name: [values[i] for i in leaves] for name, values in arrays.items()}
-            calls.append(Call(leaves, mine, _place(mine, self.compiled.writes)))
-        return calls
 
     def sums(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> np.ndarray:
         """Run a stage that reduces; what comes back is waited for."""
@@ -158,7 +157,18 @@ class BoundJit:
         written = {name: call.arrays[name] for name in writes}
         read = {name: call.arrays[name] for name in wanted if name not in written}
         table = self.compiled.table(hosts, np.asarray(rows)[call.leaves], leaves[call.leaves])
-        return function(written, read, [self.carried[i] for i in call.leaves], table, np.uint32(0))
+        with wide():
+            return function(written, read, [self.carried[i] for i in call.leaves], table, np.uint32(0))
+
+
+def _calls(arrays: dict[str, list], writes: Sequence[str]) -> list[tuple[list[int], Place]]:
+    """Which leaves run in one call, and where they lie."""
+    homes: dict[Hashable, list[int]] = {}
+    for i, leaf in enumerate(zip(*arrays.values(), strict=True)):
+        homes.setdefault(_home(leaf), []).append(i)
+    return [
+        (leaves, _place({n: [x[i] for i in leaves] for n, x in arrays.items()}, writes)) for leaves in homes.values()
+    ]
 
 
 def _home(leaf: Sequence[Any]) -> Hashable:

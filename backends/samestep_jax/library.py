@@ -16,7 +16,7 @@ from samestep.pinned import Pinned
 from .eager import as_weak
 from .namespace import EAGER, wide
 from .sums import InOrder
-from .traced import SPELLING, TRACED, Summed
+from .traced import SPELLING, TRACED, Summed, Traced, hidden_zero
 
 told: ContextVar[bool | None] = ContextVar("samestep_jax_told", default=None)  # outside of the step: is there float64?
 
@@ -44,8 +44,9 @@ class Jax(Library):
         return InOrder(xp)
 
     def inline(self, array: Any) -> tuple[Any, Pinned]:
-        """Operations without fences; sums in XLA's own order."""
-        return TRACED, Summed(TRACED)
+        """Operations that have derivatives; sums in XLA's own order."""
+        xp = Traced(hidden_zero(array))
+        return xp, Summed(xp)
 
     @property
     def spelling(self) -> Mapping[str, str]:

@@ -85,7 +85,8 @@ class Numba:
         """How many sources were compiled or loaded in this process."""
         from . import cache
 
-        return sum(cache.stats())
+        stats = cache.stats()
+        return stats.compiled + stats.from_disk
 
     def sight(self, parts: Sequence[CompiledNumba], others: Sequence[tuple[tuple[int, ...], str]]) -> Sight:
         """A quick look at all arrays of a step."""

@@ -59,7 +59,6 @@ def run(work: Callable[[int, int], object], spans: Iterable[Span], done: Callabl
         _pool.ask(shares)
         job.work_through()
         if done is not None and _soon(done):
-            job.spans.clear()
             while shares:
                 shares.pop().owner.setdefault("is", "caller")
     except BaseException as error:  # an interrupt between two spans

@@ -14,7 +14,7 @@ import numpy as np
 import samestep as ss
 
 from .naming import declared, entries
-from .specs import Spec, SpecError, called, parse
+from .specs import FAILURES, Spec, SpecError, called, parse
 
 Leaves = dict[str, np.ndarray]
 Schedule = Callable[[int], float]
@@ -262,8 +262,9 @@ def _transformation(spec: Spec, target: Any, dtype: str, lr: Schedule | None) ->
             raise SpecError(f"a changing learning rate needs a learning_rate; {spec.text!r} takes none: leave lr out")
         more = {"learning_rate": lambda count: lr(int(count))}
         position = list(signature.parameters).index("learning_rate")
-        args = tuple(x for i, x in enumerate(spec.args) if i != position)
-        spec = Spec(spec.library, spec.name, args, spec.kwargs, spec.text)
+        if len(spec.args) > position:
+            args = *spec.args[:position], more.pop("learning_rate"), *spec.args[position + 1 :]
+            spec = Spec(spec.library, spec.name, args, spec.kwargs, spec.text)
     with _jax(dtype, eager=True):
         made = called(spec, target, **more)
     bound = signature.bind(*spec.args, **spec.kwargs | more)
@@ -276,5 +277,5 @@ def _checked(spec: Spec, make: Callable[[], Subject]) -> Subject:
         return make()
     except SpecError:
         raise
-    except Exception as error:
+    except FAILURES as error:
         raise SpecError(f"{spec.text!r} is refused by {spec.name}: {error}") from error

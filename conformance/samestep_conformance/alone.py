@@ -165,7 +165,8 @@ def survives(
     stated = exceptions(backends.load(backend)).get("subnormals") if value is None else None
     constant = subnormal(dtype) if value is None else value
     feed = Feed(subnormals=False, constant=constant)
-    for t, _, result in _trip(optimizer, backend, dtype, shapes, feed(dtype, shapes)):
+    alone = stated or backend == "numpy" or not constant  # else the comparison takes the same steps
+    for t, _, result in _trip(optimizer, backend, dtype, shapes, feed(dtype, shapes)) if alone else ():
         for leaf, x in host(result[0]).items():
             if not (constant or np.all(np.isfinite(x))):
                 raise Difference(f"step {t}, leaf {leaf!r}: gradients of 0 made it infinite or NaN")

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -32,6 +33,7 @@ SHAPES: Shapes = {
 }
 SMALL: Shapes = {"matrix": (5, 4), "bias": (7,), "scalar": (), "empty": (0, 3), "quiet": (5,)}
 FEW: Shapes = {"matrix": (5, 4), "bias": (7,), "scalar": ()}
+LONG: Shapes = {"matrix": (24, 18), "quiet": (5,)}  # many entries, and few leaves, which are what a step costs
 CORNERS: Shapes = {"scalar": (), "one": (1,), "empty": (0, 3), "none": (0,)}
 FACTORED: Shapes = {"matrix": (12, 9), "wide": (4, 6), "bias": (7,)}
 
@@ -104,6 +106,10 @@ class Feed:
     tame: bool = False
 
     def __call__(self, dtype: str, shapes: Shapes) -> Gradients:
+        """The gradients of each step, made once; not to be written to."""
+        return _made(self, dtype, tuple(shapes.items()))
+
+    def make(self, dtype: str, shapes: Shapes) -> Gradients:
         """The gradients of each step."""
         usual = gradients(dtype, shapes, self.bad_from, self.subnormals)
 
@@ -118,6 +124,11 @@ class Feed:
             return found
 
         return at
+
+
+@lru_cache(maxsize=32)
+def _made(feed: Feed, dtype: str, shapes: tuple) -> Gradients:
+    return cache(feed.make(dtype, dict(shapes)))
 
 
 def wide(backend: str) -> AbstractContextManager:
@@ -163,14 +174,19 @@ def _bfloat16() -> Any:
 
 def host(tree: Any) -> Any:
     """Arrays of any library as NumPy copies, bfloat16 as the same numbers in float32; numbers stay."""
+    known: dict[type, libraries.Library] = {}
 
     def one(x: Any) -> Any:
-        if isinstance(x, int | float):
-            return x
+        if isinstance(x, int | float) or (type(x) is np.ndarray and x.dtype.kind != "V"):
+            return x if isinstance(x, int | float) else x.copy()
         if str(x.dtype).endswith("bfloat16"):
             xp = libraries.namespace(x)
             x = x.astype("float32") if isinstance(x, np.ndarray) else xp.astype(x, xp.float32)
-        seen = x if isinstance(x, np.ndarray | np.generic) else libraries.of(x).memory(x)
+        if isinstance(x, np.ndarray | np.generic):
+            return np.array(x)
+        if type(x) not in known:
+            known[type(x)] = libraries.of(x)
+        seen = known[type(x)].memory(x)
         return np.array(_fetched(x) if seen is None else seen)
 
     return optree.tree_map(one, tree)
@@ -186,7 +202,7 @@ def settled(tree: Any) -> Any:
     """What a lazy library has put off is computed, as its users do after a step: else each goes back to the first."""
     leaves, spec = optree.tree_flatten(tree)
     first = next((x for x in leaves if hasattr(x, "dtype")), None)
-    backend = lazy(first)
+    backend = None if isinstance(first, np.ndarray) else lazy(first)
     if backend is None:
         return tree
     with _unwarned():

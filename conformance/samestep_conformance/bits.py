@@ -39,8 +39,10 @@ def identical(a: np.ndarray, b: np.ndarray) -> bool:
     """The same dtype, shape and bits; one NaN is as good as another."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
+    if a.tobytes() == b.tobytes():
+        return True
     if a.dtype.kind not in "fc":
-        return bool(np.array_equal(a, b))
+        return False
     bits = np.ascontiguousarray(a).view(f"V{a.dtype.itemsize}") == np.ascontiguousarray(b).view(f"V{a.dtype.itemsize}")
     return bool(np.all(bits | (np.isnan(a) & np.isnan(b))))
 
@@ -71,12 +73,25 @@ def _distance(a: np.ndarray, b: np.ndarray, scale: Any, dtype: str | None) -> fl
 
 def equal(a: Any, b: Any, t: int, what: str) -> None:
     """Two results of step t, leaf by leaf, bit for bit."""
+    if _alike(a, b):
+        return
     for at, x, y in pairs(a, b, t, what):
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
             if not identical(x, y):
                 raise Difference(f"{at}: {_first(x, y)}", Apart(_apart(x, y), t))
         elif not same_number(x, y):
             raise Difference(f"{at}: {x!r} against {y!r}", Apart(EXTREME, t))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether they are the same, without a word on where they are not."""
+    ours, spec = optree.tree_flatten(a, none_is_leaf=True)
+    theirs, other = optree.tree_flatten(b, none_is_leaf=True)
+    arrays = np.ndarray
+    return spec == other and all(
+        identical(x, y) if isinstance(x, arrays) and isinstance(y, arrays) else same_number(x, y)
+        for x, y in zip(ours, theirs, strict=True)
+    )
 
 
 def pairs(a: Any, b: Any, t: int, what: str) -> list[tuple[str, Any, Any]]:

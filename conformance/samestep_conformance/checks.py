@@ -4,7 +4,7 @@ An optimizer is any object with `init(params)` and `step(params, grads, state) -
 not apply to it raises `LeftOut` with the reason; one that compares returns how far apart the results were.
 """
 
-from .against import agrees, long_run, matches_golden, matches_reference, same_bits
+from .against import STEPS_OF_LONG_RUNS, agrees, long_run, matches_golden, matches_reference, same_bits
 from .alone import compiles_once, corners, donated_equals_fresh, keeps, pure, resumes, survives, wakes_late
 from .arrays import FACTORED, SHAPES, SMALL, asked, gradients, host, moved, params
 from .bits import Difference, LeftOut, equal, identical
@@ -14,6 +14,7 @@ __all__ = [
     "FACTORED",
     "SHAPES",
     "SMALL",
+    "STEPS_OF_LONG_RUNS",
     "Difference",
     "LeftOut",
     "agrees",

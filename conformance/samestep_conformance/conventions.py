@@ -72,7 +72,7 @@ class Search:
                 params, state = optimizer.step(params, grads, state, **extra)
                 bound = allowed(trace.largest(count + 1), count + 1)
                 theirs = trace.params[count + 1]
-                miss = max(float(np.max(off(p, theirs[k]) / bound[k])) for k, p in params.items())
+                miss = max(float(np.max(off(p, theirs[k]) / bound[k], initial=0.0)) for k, p in params.items())
                 if miss > CLOSE:
                     return count, -miss
         return len(trace.grads), 0.0

@@ -76,13 +76,13 @@ class Model:
             return _call(self.template, settings, shown)
         mode = "coupled" if mode == "native" else mode
         shown.pop("weight_decay", None)
-        parts = [f"decay({decay:g}, mode={mode!r})", _call(self.template, settings, shown)]
+        parts = [f"decay({decay!r}, mode={mode!r})", _call(self.template, settings, shown)]
         return f"chain({', '.join(parts if mode != 'proximal' else parts[::-1])})"
 
 
 def _call(name: str, settings: Settings, shown: Settings) -> str:
     lr = settings.get("lr")
-    first = [] if lr is None else [f"{lr:g}"]
+    first = [] if lr is None else [repr(lr)]
     return f"{name}({', '.join(first + [f'{k}={v!r}' for k, v in shown.items() if k != 'lr'])})"
 
 

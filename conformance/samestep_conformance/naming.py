@@ -53,7 +53,10 @@ def entries(state: Any, params: Leaves) -> dict[str, Leaves]:
     return found
 
 
-def _walk(node: Any, name: str, params: Leaves) -> Iterator[tuple[str, Leaves]]:
+def _walk(node: Any, name: str, params: Leaves, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Leaves]]:
+    if id(node) in above:  # a state may refer to itself
+        return
+    above = (*above, id(node))
     if isinstance(node, Mapping):
         if node.keys() == params.keys():
             arrays = {leaf: np.array(x) for leaf, x in node.items() if hasattr(x, "dtype")}
@@ -61,15 +64,15 @@ def _walk(node: Any, name: str, params: Leaves) -> Iterator[tuple[str, Leaves]]:
                 yield name, arrays
             return
         for key, value in node.items():
-            yield from _walk(value, str(key), params)
+            yield from _walk(value, str(key), params, above)
     elif hasattr(node, "_fields"):
         for key in node._fields:
-            yield from _walk(getattr(node, key), key, params)
+            yield from _walk(getattr(node, key), key, params, above)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _walk(value, name, params)
+            yield from _walk(value, name, params, above)
     elif hasattr(node, "__dict__") and not hasattr(node, "dtype"):
-        yield from _walk(vars(node), name, params)
+        yield from _walk(vars(node), name, params, above)
 
 
 def declared(source: Any) -> dict[str, Any]:

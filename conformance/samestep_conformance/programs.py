@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import samestep as ss
 from samestep.trace.namespace import eye_like
@@ -88,10 +90,9 @@ def optimizers() -> dict[str, ss.Optimizer]:
     return {case.name: case.ours(ss) for case in CASES} | {name: make(ss) for name, make in OWN.items()}
 
 
-@cache
-def distinct() -> tuple[str, ...]:
-    """One name for each structure and options: other numbers alone make no other program."""
-    found: dict[tuple, str] = {}
-    for name, optimizer in optimizers().items():
-        found.setdefault(optimizer.chains[0].structure if optimizer.chains[0] is not None else (), name)
-    return tuple(found.values())
+def first_alike(chosen: Sequence[str]) -> dict[str, str]:
+    """Of each that has the structure and the options of one before it, which: other numbers make no other program."""
+    first: dict[Any, str] = {}
+    structures = {name: tuple(chain and chain.structure for chain in optimizers()[name].chains) for name in chosen}
+    found = {name: first.setdefault(structure, name) for name, structure in structures.items()}
+    return {name: like for name, like in found.items() if like != name}

@@ -17,10 +17,10 @@ from rich.table import Table
 from samestep import backend as backends
 
 from .runs import exceptions
-from .suite import FAILED, LEFT_OUT, Cell
+from .suite import CHECKS, FAILED, LEFT_OUT, PASSED, Cell
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
-COLOURS = {"passed": "green", FAILED: "bold red", LEFT_OUT: "dim"}
+COLOURS = {PASSED: "green", FAILED: "bold red", LEFT_OUT: "dim"}
 
 
 def about() -> dict[str, str]:
@@ -52,45 +52,59 @@ def stated(names: Sequence[str]) -> dict[str, str]:
 
 
 class Matrix:
-    """A row per optimizer, a column per backend; in each place what all dtypes came to. Reasons are numbered below."""
+    """A row per optimizer, a column per backend. What dtypes came to is one text where it is the same for all of them,
+    else one for each. Reasons are numbered below.
+    """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells = cells
         self.rows = list(dict.fromkeys(cell.subject.name for cell in cells))
         self.columns = list(dict.fromkeys(cell.subject.backend for cell in cells))
+        self.dtypes = list(dict.fromkeys(cell.subject.dtype for cell in cells))
         self.classes = {cell.subject.name: cell.exactness for cell in cells if cell.exactness}
+        self.cells = {(c.subject.name, c.subject.backend, c.subject.dtype): c for c in cells}
         self.notes: dict[str, int] = {}
+
+    @property
+    def title(self) -> str:
+        """What a place stands for."""
+        each = "; what names none of them holds for each" if len(self.dtypes) > 1 else ""
+        return f"same bits as NumPy, and every other check, in {' and '.join(self.dtypes)}{each}"
 
     def at(self, row: str, column: str) -> tuple[str, str]:
         """Status and text of one place."""
-        found = [c for c in self.cells if c.subject.name == row and c.subject.backend == column]
-        failed = [cell for cell in found if cell.status == FAILED]
-        if failed:
-            return FAILED, self._failure(failed[0])
-        ran = [cell for cell in found if not cell.reason]
-        if not ran:
-            return LEFT_OUT, f"left out [{self._note(found[0].reason)}]"
-        return "passed", self._agreement(column, ran)
+        found = {dtype: self.cells[row, column, dtype] for dtype in self.dtypes}
+        status = [cell.status for cell in found.values()]
+        texts = {dtype: self._text(column, cell) for dtype, cell in found.items()}
+        different = dict.fromkeys(texts.values())
+        text = "\n".join(different if len(different) == 1 else (f"{dtype}: {text}" for dtype, text in texts.items()))
+        return next((s for s in (FAILED, PASSED) if s in status), LEFT_OUT), text
 
-    def _failure(self, cell: Cell) -> str:
-        outcome = cell.failures[0]
-        seen = f" {outcome.apart}" if outcome.apart is not None else ""
-        return f"FAILED{seen} [{self._note(f'{cell.subject}: {outcome.check}: {outcome.message}')}]"
-
-    def _agreement(self, column: str, cells: Sequence[Cell]) -> str:
+    def _text(self, column: str, cell: Cell) -> str:
+        if cell.status == FAILED:
+            first = cell.failures[0]
+            seen = f" {first.apart}" if first.apart is not None else ""
+            return f"FAILED{seen} [{self._note(f'{cell.subject}: {first.check}: {first.message}')}]"
+        if cell.reason:
+            return f"left out [{self._note(cell.reason)}]"
         if column == "numpy":
             return "reference"
-        worst = max((c.apart for c in cells if c.apart is not None), key=lambda apart: apart.ulps, default=None)
-        notes = dict.fromkeys(f"{cell.subject.dtype}: {cell.not_compared}" for cell in cells if cell.not_compared)
-        text = "passed" if worst is None else str(worst)
-        return text + "".join(f" [{self._note(note)}]" for note in notes)
+        note = f" [{self._note(cell.not_compared)}]" if cell.not_compared else ""
+        return ("passed" if cell.apart is None else str(cell.apart)) + note
 
     def _note(self, text: str) -> int:
         return self.notes.setdefault(text, len(self.notes) + 1)
 
+    def remarks(self) -> dict[str, str]:
+        """What a reader should know of checks, of backends, and of those that are not there."""
+        ran = {outcome.check for cell in self.cells.values() for outcome in cell.outcomes}
+        found = {check.name: check.about for check in CHECKS if check.about and check.name in ran}
+        found |= {f"{name}, stated exceptions": what for name, what in stated(self.columns).items()}
+        return found | {f"left out: {name}": reason for name, reason in absent().items()}
+
     def show(self, console: Console) -> None:
         """Print it."""
-        table = Table(title="conformance: same bits as NumPy, and every other check", title_justify="left")
+        console.print(self.title, markup=False, highlight=False, soft_wrap=True)
+        table = Table()
         table.add_column("optimizer", no_wrap=True)
         table.add_column("class", no_wrap=True)
         for column in self.columns:
@@ -102,20 +116,18 @@ class Matrix:
         console.print(table)
         for note, number in self.notes.items():
             console.print(f"[{number}] {note}", markup=False, highlight=False, soft_wrap=True)
-        for name, what in stated(self.columns).items():
-            console.print(f"{name}, stated exceptions: {what}", markup=False, highlight=False, soft_wrap=True)
-        for name, reason in absent().items():
-            console.print(f"left out: {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
-        console.print(summary(self.cells), markup=False, highlight=False)
+        for name, what in self.remarks().items():
+            console.print(f"{name}: {what}", markup=False, highlight=False, soft_wrap=True)
+        console.print(summary(list(self.cells.values())), markup=False, highlight=False)
 
 
 def summary(cells: Sequence[Cell]) -> str:
     """In one line."""
     outcomes = [outcome.status for cell in cells for outcome in cell.outcomes]
     spared = sum(bool(cell.reason) for cell in cells)
-    counts = {status: outcomes.count(status) for status in ("passed", FAILED, LEFT_OUT)}
+    counts = {status: outcomes.count(status) for status in (PASSED, FAILED, LEFT_OUT)}
     return (
-        f"{counts['passed']} checks passed, {counts[FAILED]} failed, {counts[LEFT_OUT]} left out; "
+        f"{counts[PASSED]} checks passed, {counts[FAILED]} failed, {counts[LEFT_OUT]} left out; "
         f"{len(cells) - spared} combinations ran, {spared} left out"
     )
 
@@ -202,11 +214,11 @@ def _legal(text: str) -> str:
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 100em; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 }
-th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: left }
+th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: left; white-space: pre-line }
 thead th { background: #f3f3f3 } .passed { background: #e5f5e5 } .failed { background: #fbdada; font-weight: bold }
 .left { color: #777 } details { margin: .3em 0 } code { white-space: pre-wrap }
 """
-CLASSES = {"passed": "passed", FAILED: "failed", LEFT_OUT: "left"}
+CLASSES = {PASSED: "passed", FAILED: "failed", LEFT_OUT: "left"}
 
 
 def to_html(cells: Sequence[Cell]) -> str:
@@ -219,13 +231,12 @@ def to_html(cells: Sequence[Cell]) -> str:
         found = "".join(f'<td class="{CLASSES[status]}">{escape(text)}</td>' for status, text in places)
         rows.append(f"<tr><th>{escape(row)}</th><td>{escape(matrix.classes.get(row, ''))}</td>{found}</tr>")
     notes = "".join(f"<li>{escape(note)}</li>" for note in matrix.notes)
-    others = {f"{name}, stated exceptions": what for name, what in stated(matrix.columns).items()}
-    others |= {f"left out: {name}": reason for name, reason in absent().items()}
-    others |= about()
+    others = matrix.remarks() | about()
     facts = "".join(f"<tr><th>{escape(name)}</th><td>{escape(what)}</td></tr>" for name, what in others.items())
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>samestep conform</title>'
-        f"<style>{STYLE}</style></head><body>\n<h1>samestep conform</h1>\n<p>{escape(summary(cells))}.</p>\n"
+        f"<style>{STYLE}</style></head><body>\n<h1>samestep conform</h1>\n"
+        f"<p>{escape(f'{matrix.title}. {summary(cells)}.')}</p>\n"
         f"<table><thead><tr>{head}</tr></thead><tbody>\n{''.join(rows)}\n</tbody></table>\n<ol>{notes}</ol>\n"
         f"<table>{facts}</table>\n<h2>Every check</h2>\n{''.join(map(_details, cells))}\n</body></html>\n"
     )

@@ -132,6 +132,11 @@ def exceptions(backend: Any) -> dict[str, str]:
     return dict(getattr(backend, "exceptions", {}))
 
 
+def slow_steps(backend: str | None) -> bool:
+    """Whether a step takes milliseconds on this backend."""
+    return getattr(backends.load(backend or "numpy"), "slow", None) == "step"
+
+
 def refusal(optimizer: Any, backend: str, dtype: str, shapes: Shapes = SHAPES) -> str | None:
     """Why a backend does not run an optimizer on params of this dtype; nothing is compiled."""
     found = backends.load(backend)

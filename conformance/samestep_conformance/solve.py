@@ -115,7 +115,7 @@ class _Fit:
                 for leaf, p in params.items():
                     theirs = trace.params[count + 1][leaf]
                     moved = np.abs(theirs - trace.params[0][leaf])
-                    found.append(((p - theirs) / np.maximum(moved, 1e-12 + 1e-3 * moved.max())).reshape(-1))
+                    found.append(((p - theirs) / np.maximum(moved, 1e-12 + 1e-3 * moved.max(initial=0.0))).reshape(-1))
         return np.concatenate(found)
 
 

@@ -22,6 +22,8 @@ LIBRARIES = {  # where the names of a library are; any other prefix is the modul
     "keras": "keras.optimizers",
     "timm": "timm.optim",
 }
+PACKAGES = {"torch": "samestep[torch]"}  # where what is installed is not called as the library is
+FAILURES = (Exception, SystemExit)  # whatever somebody's code raises; one that exits must not pass for the same
 SPEC = re.compile(r"\s*(?:(?P<library>[A-Za-z_][\w.]*)\s*:)?\s*(?P<call>[A-Za-z_].*?)\s*", re.DOTALL)
 
 
@@ -43,13 +45,13 @@ class Spec:
         """What the name stands for, imported now."""
         root = self.library.split(".")[0]
         if not available(root):
-            hint = f"samestep[{root}]" if root in ("torch", "jax") else root
-            raise SpecError(f"{self.text!r} needs {root}, which is not installed here: pip install '{hint}'")
+            known = f"pip install {PACKAGES.get(root, root)!r}" if self.library in LIBRARIES else "check its spelling"
+            raise SpecError(f"{self.text!r} needs {root}, which is not installed here: {known}")
         where = LIBRARIES.get(self.library, self.library)
         try:
             found: Any = importlib.import_module(where)
-        except ImportError as error:
-            raise SpecError(f"{self.text!r}: {where} cannot be imported ({error}); check its name") from None
+        except FAILURES as error:
+            raise SpecError(f"{self.text!r}: {where} cannot be imported ({error}); check its name") from error
         for part in self.name.split("."):
             if not hasattr(found, part):
                 raise SpecError(f"{self.text!r}: {where} has no {self.name!r}; the names are case-sensitive")
@@ -113,7 +115,7 @@ def called(spec: Spec, target: Callable, **more: Any) -> Any:
     """The target, called with the literals; what it refuses is wrong usage."""
     try:
         return target(*spec.args, **spec.kwargs | more)
-    except Exception as error:  # whatever a library raises at arguments that it does not take
+    except FAILURES as error:
         raise SpecError(f"{spec.text!r} is refused by {spec.name}: {error}") from error
 
 

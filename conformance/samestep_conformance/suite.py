@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,11 +13,11 @@ from samestep import backend as backends
 from samestep.errors import BackendError, SamestepError, names
 
 from . import checks
-from .arrays import FEW, SMALL, Shapes
+from .arrays import FEW, LONG, SMALL, Shapes
 from .bits import Apart, Difference, LeftOut, in_words
 from .golden.cases import CASES
-from .programs import COVERING, optimizers
-from .runs import exactness, refusal
+from .programs import COVERING, first_alike, optimizers
+from .runs import exactness, refusal, slow_steps
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 USUAL = ("float32", "float64")
@@ -48,7 +48,9 @@ class Check:
     """One check, by name.
 
     `quick`: in a quick run, and (`wide`) in float64 there, and (`brief`) where a step is slow; `alike`: on the leaves
-    that most checks share, so compiled with them; `compares`: whether it is this that a matrix is about.
+    that most checks share, so compiled with them; `leaves`: on leaves of its own; `numbers`: also where a program that
+    was checked has other numbers; `compares`: whether it is this that a matrix is about; `about`: what a reader should
+    know of it.
     """
 
     name: str
@@ -57,11 +59,14 @@ class Check:
     wide: bool = False
     brief: bool = False
     alike: bool = True
+    leaves: Shapes | None = field(default=None, compare=False)
+    numbers: bool = False
     compares: bool = False
+    about: str = ""
 
     def __call__(self, subject: Subject) -> Apart | None:
         """Raise `Difference` or `LeftOut`, or return how far apart the results were."""
-        options: dict[str, Any] = {"shapes": subject.shapes}
+        options: dict[str, Any] = {"shapes": self.leaves or subject.shapes}
         if self.function is checks.matches_golden:
             options = {"case": subject.golden}
         elif self.function is checks.corners:
@@ -77,8 +82,8 @@ def _gradients_of(value: float | None) -> Callable:
 
 
 CHECKS = (
-    Check("same bits", checks.agrees, wide=True, brief=True, compares=True),
-    Check("matches the reference", checks.matches_golden, wide=True, alike=False),
+    Check("same bits", checks.agrees, wide=True, brief=True, numbers=True, compares=True),
+    Check("matches the reference", checks.matches_golden, wide=True, alike=False, numbers=True),
     Check("dtype and shape kept", checks.keeps, brief=True),
     Check("pure", checks.pure, brief=True),
     Check("donated equals fresh", checks.donated_equals_fresh),
@@ -90,7 +95,7 @@ CHECKS = (
     Check("subnormal gradients", _gradients_of(None)),
     Check("empty and 0-d leaves", checks.corners, quick=False, alike=False),
     Check("a leaf that wakes late", checks.wakes_late, alike=False),
-    Check("long run", checks.long_run, quick=False, compares=True),
+    Check("long run", checks.long_run, quick=False, leaves=LONG, compares=True, about=checks.STEPS_OF_LONG_RUNS),
 )
 
 
@@ -135,8 +140,12 @@ class Cell:
 
     @property
     def not_compared(self) -> str:
-        """Why there is nothing to compare with, if so."""
-        return next((o.message for o in self.outcomes if o.compares and o.status == LEFT_OUT), "")
+        """What of the comparisons was left out, and why."""
+        reasons: dict[str, list[str]] = {}
+        for outcome in self.outcomes:
+            if outcome.compares and outcome.status == LEFT_OUT:
+                reasons.setdefault(outcome.message, []).append(outcome.check)
+        return "; ".join(f"{' and '.join(checks)} left out: {why}" for why, checks in reasons.items())
 
 
 def judge(check: Check, subject: Subject) -> Outcome:
@@ -154,14 +163,19 @@ def judge(check: Check, subject: Subject) -> Outcome:
     return Outcome(check.name, status, message, apart, time.perf_counter() - began, check.compares)
 
 
-def examine(subject: Subject, wanted: Sequence[Check] = CHECKS, reason: str = "") -> Cell:
-    """Every check of one subject, unless there is a reason against."""
+def examine(subject: Subject, wanted: Sequence[Check] = CHECKS, reason: str = "", like: str = "") -> Cell:
+    """Every check of a subject, unless there is a reason against; `like`: whose program it has, with other numbers."""
     reason = reason or subject.refused() or ""
     if reason:
         return Cell(subject, reason=reason)
-    return Cell(
-        subject, exactness(subject.optimizer, subject.shapes), "", tuple(judge(check, subject) for check in wanted)
+    told = f"as with {like}: the same program, with other numbers"
+    outcomes = (
+        judge(check, subject)
+        if check.numbers or not like
+        else Outcome(check.name, LEFT_OUT, told, None, 0.0, check.compares)
+        for check in wanted
     )
+    return Cell(subject, exactness(subject.optimizer, subject.shapes), "", tuple(outcomes))
 
 
 # -- what is run -------------------------------------------------------------------------------------------------------
@@ -189,37 +203,72 @@ def usable(asked: Sequence[str] | None) -> list[str]:
 
 
 def subject(name: str, backend: str, dtype: str, quick: bool = False) -> Subject:
-    """An optimizer of the suite; in a quick run on few leaves, which is what compilations cost."""
+    """An optimizer of the suite; on few leaves where a step is slow, and in a quick run, for the compilations."""
     golden = name if any(case.name == name for case in CASES) else None
-    return Subject(name, optimizers()[name], backend, dtype, golden, FEW if quick else SMALL)
+    few = quick or slow_steps(backend)
+    return Subject(name, optimizers()[name], backend, dtype, golden, FEW if few else SMALL)
 
 
-def spared(name: str, backend: str, dtype: str, quick: bool, asked: bool) -> str:
-    """Why a backend that is slow is spared this optimizer or dtype, if it is."""
-    slow = getattr(backends.load(backend), "slow", None)
+def spared(name: str, backend: str, quick: bool, asked: bool) -> str:
+    """Why a backend that compiles slowly is spared this optimizer, if it is."""
     few = COVERING[:1] if quick else COVERING
-    if slow == "compile" and name not in few and not asked:
-        number = "one program" if quick else f"the {len(few)} programs that together use every operation"
-        return f"a compilation takes seconds there, so it runs {number}"
-    return f"it is slow, and a quick run takes {USUAL[0]} there" if slow and quick and dtype == USUAL[1] else ""
+    if asked or name in few or getattr(backends.load(backend), "slow", None) != "compile":
+        return ""
+    number = "one program" if quick else f"the {len(few)} programs that together use every operation"
+    return f"a compilation takes seconds there, so it runs {number}"
 
 
 def wanted_checks(backend: str, dtype: str, quick: bool) -> list[Check]:
-    """The checks of a run: a quick one leaves out the long ones, more compilations where these are slow, and so on."""
+    """The checks of a run.
+
+    A quick one leaves out the long ones and, where compilations or steps are slow, more; in float64 it has those that
+    are `wide`. So has a full run where a step is slow, besides those that it alone has.
+    """
     slow = getattr(backends.load(backend), "slow", None)
+    if not quick:
+        return [c for c in CHECKS if slow != "step" or c.wide or not c.quick or dtype != USUAL[1]]
     enough = {"step": lambda c: c.brief, "compile": lambda c: c.alike}.get(str(slow), lambda c: True)
-    return [c for c in CHECKS if not quick or (c.quick and enough(c) and (c.wide or dtype != USUAL[1]))]
+    return [c for c in CHECKS if c.quick and enough(c) and (c.wide or dtype != USUAL[1])]
 
 
-def cells(
+@dataclass(frozen=True)
+class Place:
+    """A place of the matrix, in plain data: what is to be checked, and how a run was asked for.
+
+    `asked`: the optimizer was asked for by name; `like`: the one before it whose program it has, with other numbers.
+    """
+
+    name: str
+    dtype: str
+    backend: str
+    quick: bool = False
+    asked: bool = False
+    like: str = ""
+
+    def named(self) -> Subject:
+        """The subject by name alone."""
+        return Subject(self.name, None, self.backend, self.dtype)
+
+    def examined(self) -> Cell:
+        """What came of it."""
+        found = subject(self.name, self.backend, self.dtype, self.quick)
+        reason = spared(self.name, self.backend, self.quick, self.asked)
+        return examine(found, wanted_checks(self.backend, self.dtype, self.quick), reason, self.like)
+
+
+def places(
     optimizer: Sequence[str] | None = None, backend: Sequence[str] | None = None, dtype: Sequence[str] | None = None,
     quick: bool = False,
-) -> Iterator[tuple[int, int, Cell]]:  # fmt: skip
-    """(done, of how many, what came of it), one optimizer after another."""
-    rows = [(name, d, b) for name in chosen(optimizer, quick) for d in dtype or USUAL for b in usable(backend)]
-    for done, (name, d, b) in enumerate(rows, start=1):
-        reason = spared(name, b, d, quick, bool(optimizer))
-        yield done, len(rows), examine(subject(name, b, d, quick), wanted_checks(b, d, quick), reason)
+) -> list[Place]:  # fmt: skip
+    """What a run checks, one optimizer and dtype after another."""
+    rows, able = chosen(optimizer, quick), usable(backend)
+    like = first_alike(rows)
+    return [
+        Place(row, d, b, quick, bool(optimizer), like.get(row, ""))
+        for row in rows
+        for d in dtype or USUAL
+        for b in able
+    ]
 
 
 # -- for a test --------------------------------------------------------------------------------------------------------
@@ -243,7 +292,7 @@ class Wanted:
         dtypes = dtype or self.dtypes or USUAL
         if self.optimizer is None:
             rows = [(name, d, b) for name in chosen(optimizer, True) for d in dtypes for b in usable(asked)]
-            return [subject(name, b, d) for name, d, b in rows if not spared(name, b, d, False, bool(optimizer))]
+            return [subject(name, b, d) for name, d, b in rows if not spared(name, b, False, bool(optimizer))]
         name = type(self.optimizer).__name__ if type(self.optimizer) is not ss.Optimizer else repr(self.optimizer)
         if optimizer and not any(fnmatchcase(name, pattern) for pattern in optimizer):
             return []

@@ -9,7 +9,7 @@ import numpy as np
 
 from .adapters import Subject
 from .problems import Problem
-from .specs import SpecError
+from .specs import FAILURES, SpecError
 
 Leaves = dict[str, np.ndarray]
 ROUNDING = 4  # units in the last place, in each step, of the largest that the entry has been
@@ -38,14 +38,19 @@ def record(subject: Subject, problem: Problem, steps: int, dtype: str) -> Trace:
     """Run an optimizer on a problem, the gradients taken at its own params.
 
     Raises:
-        SpecError: it fails, or returns other params than it was given.
+        SpecError: it fails, or returns other params than it was given; or the problem has no params.
     """
-    start = {leaf: np.asarray(p, dtype) for leaf, p in problem.params().items()}
+    try:
+        start = {leaf: np.asarray(p, dtype) for leaf, p in problem.params().items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SpecError(f"params() of a problem is a dict of arrays, one level deep: {error}") from error
+    if not any(p.size for p in start.values()):
+        raise SpecError(f"params() of a problem has something to move; got {_shapes(start) or 'nothing'}")
     trace = Trace([start], lr=subject.lr)
     with subject.settings(), np.errstate(all="ignore"):
         try:
             now, state = start, subject.init({k: p.copy() for k, p in start.items()})
-        except Exception as error:
+        except FAILURES as error:
             raise SpecError(f"{subject.label} cannot init({_shapes(start)}): {error}") from error
         for count in range(steps):
             grads = problem.gradient({k: np.asarray(p, np.float64) for k, p in now.items()}, count + 1)
@@ -54,7 +59,7 @@ def record(subject: Subject, problem: Problem, steps: int, dtype: str) -> Trace:
             try:
                 given = {k: p.copy() for k, p in now.items()}, {k: g.copy() for k, g in grads.items()}
                 now, state = subject.step(*given, state, count)
-            except Exception as error:
+            except FAILURES as error:
                 raise SpecError(f"{subject.label} fails in step {count + 1}: {error}") from error
             now = _numpy(now, start, subject.label)
             trace.params.append(now)

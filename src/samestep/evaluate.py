@@ -186,6 +186,6 @@ numpy = Evaluated("numpy")
 
 
 def own(array: Any) -> Evaluated:
-    """What evaluates arrays like this one by their own library: a registered backend, which knows its ways."""
-    known = (b for b in installed() if isinstance(b, Evaluated) and b.accepts(array))
+    """What evaluates arrays like this one by their own library: its registered backend, which knows its ways."""
+    known = (b for b in installed() if isinstance(b, Evaluated) and b.rank == Evaluated.rank and b.accepts(array))
     return next(known, Evaluated(library(array)))

@@ -62,7 +62,7 @@ class Quick:
         """The arrays, bound; None when anything needs a closer look."""
         if type(state) is not dict or state.keys() != self.keys:
             return None  # the clock looks at counts and number slots itself, but for those that are not known
-        if any(map(libraries.deferred, map(state.get, self.numbers))):
+        if any(map(_unknown, map(state.get, self.numbers))):
             return None
         trees_ = (params, grads, *(state[slot] for slot in self.slots))
         found = list(map(self.leaves_of, trees_))
@@ -79,6 +79,11 @@ class Quick:
         if bounds is None:
             return None
         return Seen(self.plan, lists.pop("p"), lists.pop("grad"), lists, bounds)
+
+
+def _unknown(number: Any) -> bool:
+    """Whether a number of the state is not known now, or one in its nesting."""
+    return not isinstance(number, int | float) and any(map(libraries.deferred, libraries.arrays(number)))
 
 
 def _is_there(leaf: Any) -> bool:

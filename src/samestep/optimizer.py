@@ -138,6 +138,7 @@ class Optimizer:
             grads: a gradient for each leaf, in its shape; None leaves the leaf, its state and its count as they are.
             state: what `init` or the last step returned.
             donate: give up params and state: they may be overwritten, and must not be used again. Grads never are.
+                Inside jax.jit it says nothing: there the outer function donates (donate_argnums).
             **overrides: run-time numbers by name, for this step only (`lr=0.1`, `**{"slow.decay": 0.9}`); they replace
                 a schedule. Also what parts declare as inputs, such as `loss=`.
 
@@ -255,7 +256,7 @@ class Optimizer:
         >>> ss.sgd(lambda count: 0.1 / (1 + count)).hyperparameters(1)
         {'lr': 0.05}
         """
-        if not states.is_count(step) or step < 0:
+        if not states.is_count(step) or libraries.deferred(step) or step < 0:
             raise HyperparameterError(f"step counts completed steps: an int, at least 0; got {step!r:.80}")
         step = int(step)
         found = {

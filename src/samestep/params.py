@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -28,8 +29,9 @@ def _adopted(leaf: Any) -> bool:
     for backend in installed():
         ways = backend.container(leaf) if hasattr(backend, "container") else None
         if ways is not None:
-            optree.register_pytree_node(type(leaf), *ways, namespace=NAMESPACE)
-            return True
+            with suppress(ValueError):  # another thread has registered it meanwhile
+                optree.register_pytree_node(type(leaf), *ways, namespace=NAMESPACE)
+            return not is_leaf(leaf)
     return False
 
 

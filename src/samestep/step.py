@@ -102,15 +102,28 @@ class Stepper:
         mine = {k: v for k, v in overrides.items() if k in chain.hypers} if overrides else {}
         return chain, {**chain.numbers, **mine} if mine else chain.numbers
 
-    def numbers_at(self, overrides: Mapping[str, Any]) -> Callable[[int], Callable[[str, float], float]]:
-        """For each branch, what a hyperparameter is worth at a clock: a number, or what its schedule says there."""
+    def numbers_at(
+        self, overrides: Mapping[str, Any], known: bool = False
+    ) -> Callable[[int], Callable[[str, float], float]]:
+        """For each branch, what a hyperparameter is worth at a clock: a number, or what its schedule says there.
+
+        `known`: it must be known now.
+        """
 
         def of(branch: int) -> Callable[[str, float], float]:
             chain, values = self.values(branch, overrides)
 
             def number(name: str, clock: float) -> float:
                 value = values[name]
-                return scheduled(chain, name, value, max(int(clock) - 1, 0)) if callable(value) else value
+                if not callable(value):
+                    return value
+                found = scheduled(chain, name, value, max(int(clock) - 1, 0))
+                if known and libraries.deferred(found):
+                    raise HyperparameterError(
+                        f"the schedule of {name} gave a number that cannot be known now, in a step in which all others "
+                        f"are: pass it as step(..., {name}=...)"
+                    )
+                return found
 
             return number
 
@@ -131,7 +144,7 @@ class Stepper:
         bounds = [bind(batch, leaves, leaves, slots, donate=False) for batch in plan.batches]
         works = self._works(plan, bounds, Clock(self.branches, plan, state).rows(done=True), slots, {})
         found = list(leaves)
-        for work, outputs in zip(works, drive(plan, works, self.numbers_at({})), strict=True):
+        for work, outputs in zip(works, drive(plan, works, self.numbers_at({}, known=True)), strict=True):
             assert outputs is not None  # nothing is donated
             for i, value in zip(work.batch.leaves, self._single(work, outputs["p"], leaves, donate=False), strict=True):
                 found[i] = value
@@ -148,6 +161,12 @@ class Stepper:
         library = libraries.of_leaves(leaves)
         if library.defers(libraries.arrays(grads, state, overrides), leaves):
             return inline.step(self, leaves, spec, grads, state, donate, overrides)
+        stray = [name for name, value in overrides.items() if libraries.deferred(value)]
+        if stray and leaves:
+            raise HyperparameterError(
+                f"{names(stray)} cannot be known now, in another library than that of the params: pass a plain number, "
+                "or params of that library"
+            )
         with library.quiet():
             seen = self.look(params, leaves, spec, grads, state, donate)
             return self._finish(seen, params, state, donate, overrides)
@@ -159,7 +178,7 @@ class Stepper:
         givens = self.givens(overrides)
         clock = Clock(self.branches, plan, state)
         works = self._works(plan, seen.bounds, clock.rows(), seen.slots, givens)
-        number = self.numbers_at(overrides)
+        number = self.numbers_at(overrides, known=True)
         stored = drive(plan, works, number)
         new_params, slots = self._result(seen, works, stored, params, state, donate)
         after = clock.after(works)

@@ -17,9 +17,11 @@ from samestep import backend as backends
 from samestep import cli
 from samestep.evaluate import Evaluated
 from samestep.trace.ops import OPS
-from samestep_conformance import report, suite
+from samestep_conformance import conform as command
+from samestep_conformance import jobs, report, suite
 from samestep_conformance.arrays import SMALL
-from samestep_conformance.programs import COVERING, distinct, optimizers
+from samestep_conformance.bits import Apart
+from samestep_conformance.programs import COVERING, first_alike, optimizers
 from samestep_conformance.runs import operations
 
 BACKENDS = Path(__file__).with_name("otherstep.py")
@@ -38,8 +40,25 @@ def test_every_named_constructor_is_run():
     assert len(constructors) > 15 and constructors <= labels
 
 
-def test_names_are_of_different_programs():
-    assert 80 < len(distinct()) < len(optimizers())
+def test_other_numbers_make_no_other_program():
+    alike = first_alike(list(optimizers()))
+    assert 10 < len(alike) < 20 and not set(alike) & set(COVERING), "what compiles slowly runs every check"
+    assert alike["adam_schedule"] == "adam" and first_alike(["adam_schedule", "adam"]) == {"adam": "adam_schedule"}
+    assert not {"adam", "adamw_amsgrad", "sgd_nesterov"} & set(alike)
+    for name, like in alike.items():
+        ours, theirs = (chain.program((5, 4)) for n in (name, like) for chain in optimizers()[n].chains)
+        assert ours is theirs, name
+
+
+def test_a_full_run_takes_a_program_once():
+    first, other = suite.places(["adam", "adam_schedule"], ["strict"], ["float32"])
+    assert (first.like, other.like) == ("", "adam")
+    cell = suite.examine(suite.subject("adam_schedule", "strict", "float32"), suite.CHECKS, "", other.like)
+    found = {outcome.check: outcome for outcome in cell.outcomes}
+    assert list(found) == [check.name for check in suite.CHECKS]
+    assert found["same bits"].status == suite.PASSED and found["long run"].status == suite.LEFT_OUT
+    assert found["pure"].message == "as with adam: the same program, with other numbers"
+    assert cell.not_compared == "long run left out: as with adam: the same program, with other numbers"
 
 
 def test_every_check_of_the_list_is_in_the_suite():
@@ -52,10 +71,10 @@ def test_what_compiles_slowly_runs_few_programs(quick, spared, install):
     backend.slow = "compile"
     install(backend)
     names = COVERING if quick else optimizers()
-    reasons = [suite.spared(name, backend.name, "float32", quick, asked=False) for name in names]
+    reasons = [suite.spared(name, backend.name, quick, asked=False) for name in names]
     assert sum(bool(reason) for reason in reasons) == spared
     assert {reason[:26] for reason in reasons if reason} == {"a compilation takes second"}
-    assert not suite.spared("adam", backend.name, "float32", quick, asked=True)
+    assert not suite.spared("adam", backend.name, quick, asked=True)
     few = suite.wanted_checks(backend.name, "float32", quick=True)
     assert {check.name for check in few} < {c.name for c in suite.wanted_checks("numpy", "float32", quick=True)}
 
@@ -122,7 +141,7 @@ def _holds_junit(root):
 def test_a_run_that_fails(capsys, tmp_path, install):
     backend = install(runpy.run_path(str(BACKENDS))["wrong"])
     junit, page = tmp_path / "it.xml", tmp_path / "it.html"
-    options = ["--quick", "--optimizer", "lion", "--dtype", "float64", "--backend", backend.name]
+    options = ["--quick", "--jobs", "1", "--optimizer", "lion", "--dtype", "float64", "--backend", backend.name]
     assert conform(*options, "--junit", str(junit), "--html", str(page)) == 1
     out = capsys.readouterr().out
     assert re.search(r"lion +│ exact +│ FAILED \S+ ULP in step 1 \[1\]", out)
@@ -143,12 +162,130 @@ def test_what_xml_and_html_cannot_hold_is_written_otherwise():
     assert "<i>" not in page and "&lt;i&gt;" in page
 
 
+# -- the matrix --------------------------------------------------------------------------------------------------------
+
+
+def _cell(dtype, ulps=0.0, reason=""):
+    subject = suite.Subject("adam", None, "torch", dtype)
+    outcome = suite.Outcome("same bits", suite.PASSED, "", Apart(ulps, 3), 0.0, True)
+    return suite.Cell(subject, "exact", reason, () if reason else (outcome,))
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        ([_cell("float32"), _cell("float64")], "identical"),
+        ([_cell("float32", 1.0), _cell("float64", 1.0)], "1 ULP in step 3"),
+        ([_cell("float32"), _cell("float64", 2.0)], "float32: identical\nfloat64: 2 ULP in step 3"),
+        ([_cell("float32"), _cell("float64", reason="why")], "float32: identical\nfloat64: left out [1]"),
+        ([_cell("float32", reason="why"), _cell("float64", reason="why")], "left out [1]"),
+        (
+            [_cell("float32", reason="why"), _cell("float64", reason="so")],
+            "float32: left out [1]\nfloat64: left out [2]",
+        ),
+        ([_cell("float32")], "identical"),
+    ],
+)
+def test_a_place_says_what_each_dtype_came_to(cells, text):
+    matrix = report.Matrix(cells)
+    status = suite.LEFT_OUT if all(cell.reason for cell in cells) else suite.PASSED
+    assert matrix.at("adam", "torch") == (status, text)
+    several = "in float32 and float64; what names none of them holds for each"
+    assert matrix.title.endswith(several if len(cells) > 1 else "check, in float32")
+
+
+def test_what_an_interrupted_run_did_not_reach(capsys, monkeypatch):
+    def interrupted(places):
+        yield 0, places[0].examined()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "in_turn", interrupted)
+    assert conform("--quick", "--jobs", "1", "--optimizer", "lion", "--backend", "numpy", "--backend", "strict") == 1
+    out = capsys.readouterr().out
+    assert re.search(r"lion +│ exact +│ float32: reference +│ left out \[1\]", out) and "float64: left out [1]" in out
+    assert "[1] the run was interrupted before" in out and "1 combinations ran, 3 left out" in out
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+def _bare(cell):
+    return jobs.to_line(cell) | {"outcomes": [{**vars(o), "seconds": 0.0} for o in cell.outcomes]}
+
+
+def test_processes_find_what_one_finds_and_the_order_is_the_same():
+    places = suite.places(["lion", "muon"], ["numpy", "strict"], quick=True)
+    found = dict(jobs.spread(places, 3))
+    assert sorted(found) == list(range(8))
+    assert [_bare(found[number]) for number in range(8)] == [_bare(cell) for _, cell in jobs.in_turn(places)]
+    assert {outcome.status for cell in found.values() for outcome in cell.outcomes} == {suite.PASSED, suite.LEFT_OUT}
+
+
+DYING = """
+    import os, sys
+    from samestep_conformance import jobs, suite
+
+    examined = suite.Place.examined
+
+    def dies(place):
+        print("noise, which is no answer")
+        if place.backend == "strict":
+            os.write(2, b"x" * 100_000 + b" its last words")
+            os._exit(3)
+        return examined(place)
+
+    suite.Place.examined = dies
+    jobs.answer()
+"""
+
+
+def test_a_process_that_dies_is_a_failure_and_the_others_go_on(monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-c", textwrap.dedent(DYING)))
+    options = ["--quick", "--jobs", "2", "--optimizer", "lion", "--backend", "numpy", "--backend", "strict"]
+    assert conform(*options, "--backend", "numba") == 1
+    out = capsys.readouterr().out
+    assert re.search(r"lion +│ exact +│ reference +│ float32: FAILED \[1\]", out) and "float64: FAILED [2]" in out
+    assert "[1] lion-strict-float32: its process: its process ended with code 3: xxx" in out
+    assert out.count("x its last words") == 2 and "6 combinations ran, 0 left out" in out
+
+
+def test_an_answer_that_is_none_is_raised_where_the_run_was_asked_for(monkeypatch):
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-c", "print('noise')"))
+    with pytest.raises(json.JSONDecodeError):
+        list(jobs.spread(suite.places(["lion"], ["numpy"], quick=True), 2))
+
+
+def test_a_run_that_is_given_up_leaves_no_process():
+    running = jobs.spread(suite.places(["lion", "adam"], ["numpy"], quick=True), 2)
+    workers = []
+    real = jobs.Worker.ask
+    jobs.Worker.ask = lambda worker, place: workers.append(worker) or real(worker, place)
+    try:
+        next(running)
+        running.close()
+    finally:
+        jobs.Worker.ask = real
+    assert workers and all(worker.process.poll() is not None for worker in workers)
+
+
+def test_what_xla_compiles_is_kept_beside_the_kernels(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMESTEP_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    assert jobs.environment()["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "xla")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    assert jobs.environment()["JAX_COMPILATION_CACHE_DIR"] == "mine"
+
+
+# -- wrong usage -------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--backend", "none"], "no backend is called 'none'"),
         (["--optimizer", "none*"], "no optimizer of the suite is called 'none*'"),
         (["--dtype", "int8"], "invalid choice: 'int8'"),
+        (["--jobs", "0"], "'0' is no number of processes; write 1 or more"),
     ],
 )
 def test_wrong_usage(arguments, message, capsys):
@@ -178,7 +315,7 @@ def test_with_only_numpy_it_runs_and_says_what_it_left_out():
 
         sys.meta_path[sys.meta_path.index(PathFinder)] = Without
         from samestep.cli import main
-        sys.exit(main(["conform", "--quick", "--optimizer", "adamw", "--optimizer", "lamb_clipped"]))
+        sys.exit(main(["conform", "--quick", "--jobs", "1", "--optimizer", "adamw", "--optimizer", "lamb_clipped"]))
     """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120

@@ -246,7 +246,7 @@ class Slope:
 
 def test_float32_is_explained_by_its_precision_where_float64_agrees():
     class Rough:
-        """Adam with a bias correction in half precision, in float32 alone."""
+        """Adam, whose rate is another one in float32 alone."""
 
         def init(self, params):
             return ss.adam(0.01).init(params)
@@ -267,6 +267,38 @@ def test_problems(name):
     same = compare("sgd(1e-4)", "sgd(1e-4, momentum=0.0)", steps=3, problem=name)
     other = compare("sgd(1e-4)", "sgd(2e-4)", steps=3, problem=name, explain=False)
     assert same.identical and other.first.step == 1
+
+
+@dataclasses.dataclass
+class Begin:
+    """Somebody's problem: a bowl, from anywhere."""
+
+    start: object
+
+    def params(self):
+        return self.start
+
+    def gradient(self, params, t):
+        return params
+
+
+def test_a_problem_may_have_a_leaf_without_entries():
+    problem = Begin({"none": np.zeros((0, 3)), "one": np.array(1.0)})
+    assert compare("sgd(0.1)", "sgd(0.2)", steps=3, problem=problem).conventions == ("lr value",)
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ({}, "something to move; got nothing"),
+        ({"none": np.zeros((0, 3))}, r"got none: float64\[0, 3\]"),
+        ({"layer": {"w": np.ones(2)}}, "one level deep"),
+        (np.ones(2), "one level deep"),
+    ],
+)
+def test_a_problem_that_is_none(start, words):
+    with pytest.raises(SpecError, match=words):
+        compare("sgd(0.1)", "sgd(0.2)", steps=3, problem=Begin(start))
 
 
 def test_the_recorded_problem_has_zeros_and_sparse_rows():
@@ -321,6 +353,8 @@ def test_a_model_is_written_as_it_can_be_built():
     assert str(model) == "chain(adam(0.001, eps=1e-07), decay(0.1, mode='proximal'))"
     assert eval(str(model), vars(ss).copy()) == model.build()
     assert str(model.but({"decay": "native"})) == "adam(0.001, eps=1e-07, weight_decay=0.1)"
+    exact = model.but({"lr": 0.0123456789, "weight_decay": 0.123456789})  # no digit is left out
+    assert eval(str(exact), vars(ss).copy()) == exact.build()
 
 
 # What is read, and what is refused
@@ -353,7 +387,7 @@ def test_a_spec_is_read_as_literals():
         ("keras:Adam(lr=1)", "is refused by Adam"),
         ("optax:apply_updates", "is no optimizer"),
         ("torch:LBFGS()", "fails in step 1"),
-        ("nowhere_at_all:Adam()", "needs nowhere_at_all, which is not installed"),
+        ("nowhere_at_all:Adam()", "needs nowhere_at_all, which is not installed here: check its spelling"),
     ],
 )
 def test_wrong_usage(text, words, capsys):
@@ -393,6 +427,43 @@ def test_what_is_no_optimizer():
         compare("adam", Shrinks(), steps=1)
     with pytest.raises(SpecError, match="a changing learning rate needs"):
         compare("adam", Shrinks(), lr=wave(0.1))
+
+
+@pytest.mark.parametrize("line", ["sys.exit(0)", "raise ValueError('no')", "import nowhere_at_all"])
+def test_a_module_that_cannot_be_imported(line, tmp_path, monkeypatch, capsys):
+    """Whatever it does: one that exits is not the same as another."""
+    (tmp_path / "unimportable.py").write_text(f"import sys\n{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["compare", "adam", "unimportable:Adam()"]) == 2
+    assert "unimportable cannot be imported" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["__init__", "init", "step"])
+def test_an_optimizer_that_exits_is_not_the_same(verb, monkeypatch):
+    def leave(*given):
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Ball, verb, leave)
+    with pytest.raises(SpecError, match="Ball"):
+        compare("sgd(0.01)", f"{__name__}:Ball()", steps=2)
+
+
+def test_a_state_may_refer_to_itself():
+    class Ring(Ball):
+        def init(self, params):
+            state = {"m": super().init(params)}
+            return state | {"self": [state], "again": state}
+
+        def step(self, params, grads, state):
+            state["self"].append(state)
+            return super().step(params, grads, state["m"])[0], state
+
+    assert compare(Ring(momentum=0.0), "sgd(0.01)", steps=2).same
+
+
+def test_the_rate_of_an_optax_transformation_may_be_written_by_place():
+    for text in ("optax:sgd(0.1, 0.9)", "optax:sgd(0.1, momentum=0.9)", "optax:sgd(learning_rate=0.1, momentum=0.9)"):
+        assert compare(text, "sgd(0.1, momentum=0.9)", steps=3, lr=wave(0.1)).same
 
 
 def test_schedules_are_read():

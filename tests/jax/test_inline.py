@@ -15,11 +15,9 @@ import samestep as ss
 from samestep.errors import BackendError, HyperparameterError, LeafError, StateError
 from samestep_conformance.arrays import moved, params
 from samestep_conformance.golden.cases import CASES
-from samestep_jax.namespace import wide
-from samestep_jax.traced import TRACED
 
 random = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "test_random.py")))
-SMALL = {"matrix": (5, 4), "bias": (7,), "scalar": (), "quiet": (5,)}
+SMALL = {"matrix": (5, 4), "bias": (7,)}
 
 
 def named(*names):
@@ -39,18 +37,19 @@ CLIPPED = ss.chain(
 )
 FEW = {
     **named(
-        "adamw", "nadam", "radam", "lamb", "adan", "lion_cautious", "adafactor", "muon", "shampoo", "dog", "lookahead",
+        "adamw", "nadam", "radam", "lamb", "adan", "lion_cautious", "adafactor", "muon", "dog", "lookahead",
         "accumulate_adam", "skip_nonfinite", "ftrl_prox",
     ),
     "clip_cautious_schedule": CLIPPED,
     "own_schedule": ss.adam(scheduled),
-    "groups": ss.groups({"bias": {"lr": 0.3}, "quiet": ss.freeze()}, default=ss.nadam(0.1)),
-    "noise": random.PAGES["noise"],
+    "groups": ss.groups({"bias": {"lr": 0.3}}, default=ss.nadam(0.1)),
 }  # fmt: skip
+NUMBERS = {"nadam", "dog", "groups", "ftrl_prox"}  # which have number slots: they are float32 inside
+EXACT = FEW.keys() - NUMBERS - {"own_schedule", "adafactor", "muon"}
 
 
-def start(dtype="float32", shapes=SMALL):
-    return moved(params(dtype, shapes), "jax")
+def start(**more):
+    return moved(params("float32", SMALL | more), "jax")
 
 
 def grads(p, t):
@@ -60,8 +59,9 @@ def grads(p, t):
 
 def near(ours, theirs, most=2e-7):
     """The same nesting; every array and number within so much of the largest entry of its array."""
-    assert optree.tree_structure(ours) == optree.tree_structure(theirs)
-    for a, b in zip(optree.tree_leaves(ours), optree.tree_leaves(theirs), strict=True):
+    ours, theirs = (optree.tree_flatten(tree) for tree in (ours, theirs))
+    assert ours[1] == theirs[1]
+    for a, b in zip(ours[0], theirs[0], strict=True):
         assert not hasattr(b, "dtype") or a.dtype == b.dtype
         a, b = (np.asarray(x, complex) for x in (a, b))
         assert a.shape == b.shape
@@ -88,20 +88,29 @@ class Counted:
 
 @pytest.mark.parametrize("name", FEW)
 def test_jit(name):
-    """Each step from where the steps outside are; then all of them inside, and the last one outside again."""
+    """The bits of NumPy's steps; with number slots as near as float32 is. It is traced once."""
     optimizer = FEW[name]
     counted = Counted(optimizer.step)
-    inside, p = jax.jit(counted), start()
+    inside, p = jax.jit(counted), params("float32", SMALL)
     state = optimizer.init(p)
-    ours = p, state
+    ours = moved((p, state), "jax")
     for t in range(1, 6):
-        g = grads(p, t)
-        plain = optimizer.step(p, g, state)
-        near(inside(p, g, state), plain)
-        ours = (inside if t < 5 else optimizer.step)(ours[0], g, ours[1])
+        g = {k: np.float32(np.cos(2 * t + x) * (x > 0)) for k, x in p.items()}
+        with ss.use_backend("numpy"):
+            plain = optimizer.step(p, g, state)
+        p, g, state = (moved(tree, "jax") for tree in (p, g, state))
+        near(inside(p, g, state), plain, 0 if name in EXACT else 2e-7)
+        ours = inside(ours[0], g, ours[1])
         p, state = plain
-    near(ours, (p, state), 1e-6)
-    assert counted.traces == 1 and type(ours[1]["step"]) is int
+    near(ours, plain, 1e-6)
+    assert counted.traces == 1
+
+
+def test_factorisations():
+    """Eigenvectors are as the library chooses them."""
+    optimizer, p = named("shampoo")["shampoo"], start()
+    state, g = optimizer.init(p), grads(p, 1)
+    near(jax.jit(optimizer.step)(p, g, state), optimizer.step(p, g, state))
 
 
 VARIETY = {
@@ -123,6 +132,7 @@ def test_kinds_of_leaves_and_one_trace_while_numbers_change(optimizer):
     for t in range(10):
         ours, plain = inside(ours[0], g, ours[1], 0.1 / (1 + t)), optimizer.step(*_with(plain, g), lr=0.1 / (1 + t))
     near(ours, plain, 1e-6)
+    near(optimizer.step(*_with(ours, g)), optimizer.step(*_with(plain, g)), 1e-6)
     assert counted.traces == 1
     assert traits(ours[0]) == traits(p) and traits(ours[1]["m"]) == traits(plain[1]["m"])
     numbers = [ours[1][key] for key in ("step", "mu_product") if key in ours[1]]
@@ -149,38 +159,35 @@ def test_the_whole_training_inside():
 
 
 def test_leaves_without_a_gradient():
-    optimizer, p = FEW["groups"], start()
-    some = Counted(lambda p, g, s: optimizer.step(p, {**g, "bias": None, "scalar": None}, s))
+    optimizer = ss.groups({"bias": {"lr": 0.3}, "quiet": ss.freeze()}, default=ss.nadam(0.1))
+    p = start(quiet=(5,), scalar=())
+
+    def some(p, g, s):
+        return optimizer.step(p, {**g, "bias": None, "scalar": None}, s)
+
     state, g = optimizer.init(p), grads(p, 1)
     ours, plain = jax.jit(some)(p, g, state), some(p, g, state)
     near(ours, plain)
     assert plain[1]["step"] == {"matrix": 1, "bias": 0, "scalar": 0, "quiet": None}
-    for _ in range(2):
-        ours, plain = jax.jit(optimizer.step)(*_with(ours, g)), optimizer.step(*_with(plain, g))
-        near(ours, plain, 1e-6)
+    ours, plain = jax.jit(optimizer.step)(*_with(ours, g)), optimizer.step(*_with(plain, g))
+    near(ours, plain, 1e-6)
     near(optimizer.step(*_with(ours, g)), optimizer.step(*_with(plain, g)), 1e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("page", random.PAGES)
+@pytest.mark.parametrize("page, dtype", [("noise", "float32"), ("stochastic", "bfloat16"), ("kahan", "float16")])
 def test_random_numbers_and_rounding(page, dtype):
-    """The numbers that are drawn outside; what is rounded may fall to the other side of a tie."""
+    """The bits of the steps outside, inside jit and vmap."""
     optimizer, rng = random.PAGES[page], np.random.default_rng(5)
-    p = {k: jnp.asarray(rng.normal(size=shape), dtype) for k, shape in {"w": (30, 7), "s": ()}.items()}
+    p = {k: jnp.asarray(rng.normal(size=shape), dtype) for k, shape in {"w": (30, 7)}.items()}
     state = optimizer.init(p)
     for _ in range(3):
-        ours, plain = jax.jit(optimizer.step)(p, p, state), optimizer.step(p, p, state)
-        for k in p:
-            x, y = (np.asarray(tree[k], np.float64) for tree in (ours[0], plain[0]))
-            apart = np.abs(x - y) > 2e-7 * np.abs(y).max()
-            assert apart.mean() <= (0.01 if dtype != "float32" else 0)
+        plain = optimizer.step(p, p, state)
+        near(jax.jit(optimizer.step)(p, p, state), plain, 0)
         p, state = plain
-
-
-def test_draws_are_the_same_bits():
-    optimizer, p = random.drawn(), {"w": jnp.zeros((40, 5))}
-    state = optimizer.init(p)
-    assert np.array_equal(jax.jit(optimizer.step)(p, p, state)[0]["w"], optimizer.step(p, p, state)[0]["w"])
+    if page == "stochastic":
+        twice = optree.tree_map(lambda x: jnp.stack([x, x]), (p, p, state))
+        members = jax.jit(jax.vmap(optimizer.step))(*twice)
+        near(optree.tree_map(lambda x: x[1], members), optimizer.step(p, p, state), 0)
 
 
 def test_other_verbs():
@@ -216,7 +223,7 @@ def test_a_backend_asked_for(backend):
 # -- scan, vmap, checkpoint, shard_map ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["adamw", "nadam", "adan", "lookahead", "accumulate_adam", "clip_cautious_schedule"])
+@pytest.mark.parametrize("name", ["nadam", "adan", "accumulate_adam", "clip_cautious_schedule"])
 def test_scan(name):
     """The state is the carry, as `init` makes it and as a step leaves it."""
     optimizer, p = FEW[name], start()
@@ -230,13 +237,6 @@ def test_scan(name):
         assert np.allclose(path[t], plain[0]["bias"], atol=1e-6)
         plain = optimizer.step(*_with(plain, grads(plain[0], float(t))))
     near(ours, plain, 1e-6)
-    near(jax.jit(lambda carry: jax.lax.scan(body, carry, jnp.arange(2.0))[0])(ours), _two_more(body, plain), 2e-6)
-
-
-def _two_more(body, carry):
-    for t in range(2):
-        carry, _ = body(carry, float(t))
-    return carry
 
 
 def test_cond_and_while():
@@ -253,40 +253,34 @@ def test_cond_and_while():
     near(looped, optimizer.step(*_with(optimizer.step(p, p, state), p)), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["adamw", "nadam", "radam", "lamb", "muon", "skip_nonfinite", "noise"])
+@pytest.mark.parametrize("name", ["adamw", "nadam", "lamb", "muon", "skip_nonfinite"])
 def test_an_ensemble(name):
     """Members with a learning rate each are as if each were alone."""
     optimizer, lrs = FEW[name], jnp.array([0.1, 0.02])
-    lrs = {} if name == "noise" else {"lr": lrs}
     alone = [start(), {k: x * 0.5 for k, x in start().items()}]
     p = {k: jnp.stack([one[k] for one in alone]) for k in alone[0]}
     state = jax.vmap(optimizer.init)(p)
     assert state["step"].shape == (2,) and state["step"].dtype == jnp.int32
-    step = jax.jit(jax.vmap(lambda p, g, s, lr: optimizer.step(p, g, s, **lr)))
+    step = jax.jit(jax.vmap(lambda p, g, s, lr: optimizer.step(p, g, s, lr=lr)))
     pairs = [(one, optimizer.init(one)) for one in alone]
     for t in range(3):
         g = {k: jnp.cos(9 * t * x) for k, x in p.items()}
         p, state = step(p, g, state, lrs)
         for i, pair in enumerate(pairs):
             one = {k: jnp.cos(9 * t * x) for k, x in pair[0].items()}
-            pairs[i] = optimizer.step(*_with(pair, one), **{k: float(x[i]) for k, x in lrs.items()})
+            pairs[i] = optimizer.step(*_with(pair, one), lr=float(lrs[i]))
     for i, pair in enumerate(pairs):
         near(optree.tree_map(lambda x, i=i: x[i], (p, state)), pair, 1e-6)
 
 
 def test_checkpoint_in_value_and_grad_in_jit():
-    optimizer, p = FEW["clip_cautious_schedule"], start()
+    optimizer, p = FEW["adamw"], start()
     state = optimizer.init(p)
 
-    def loss(p):
-        return sum(jnp.sum(jnp.sin(x)) for x in p.values())
+    def after(step):
+        return jax.jit(jax.value_and_grad(lambda p: step(p, jax.tree.map(jnp.sin, p), state)[0]["bias"].sum()))
 
-    def unrolled(step, p):
-        new, _ = step(p, jax.grad(loss)(p), state)
-        return loss(step(new, jax.grad(loss)(new), state)[0])
-
-    wanted = jax.jit(jax.value_and_grad(lambda p: unrolled(optimizer.step, p)))(p)
-    near(jax.jit(jax.value_and_grad(lambda p: unrolled(jax.checkpoint(optimizer.step), p)))(p), wanted, 1e-6)
+    near(after(jax.checkpoint(optimizer.step))(p), after(optimizer.step)(p), 1e-6)
 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
@@ -300,102 +294,6 @@ def test_shard_map(kind):
     everywhere = PartitionSpec()
     step = jax.shard_map(mapped, mesh=mesh, in_specs=(everywhere, everywhere), out_specs=everywhere)
     near(jax.jit(step)(p, p), optimizer.step(p, p, optimizer.init(p)))
-
-
-# -- derivatives -------------------------------------------------------------------------------------------------------
-
-
-def trained(optimizer, w, steps=3, **numbers):
-    """Some steps on a loss; all of it has derivatives."""
-
-    def loss(p):
-        waves = jnp.sin(p["w"]) * jnp.asarray([1.0, -2.0, 0.5], p["w"].dtype)
-        return waves.sum() + 0.1 * (p["w"] ** 4).sum() + (p["b"] ** 2).sum()
-
-    p = {"w": w, "b": w[:2] * 2}
-    state = optimizer.init(p)
-    for _ in range(steps):
-        p, state = optimizer.step(p, jax.grad(loss)(p), state, **numbers)
-    return jnp.concatenate([p["w"], p["b"]]) @ jnp.arange(1.0, 6.0, dtype=w.dtype)
-
-
-SMOOTH = ("adamw", "nadam", "radam", "lamb", "adan", "adafactor", "muon", "lookahead", "ftrl_prox")
-
-
-@pytest.mark.parametrize("name", SMOOTH)
-def test_derivatives_are_finite_differences(name):
-    """With respect to params and lr, in float64; and without x64 the same to float32."""
-
-    def slopes(x):
-        return jax.jit(jax.grad(lambda x: trained(FEW[name], x[:3], lr=x[3])))(x)
-
-    with wide():
-        x = jnp.asarray([0.3, -0.7, 1.1, 0.05])
-        value = jax.jit(lambda x: trained(FEW[name], x[:3], lr=x[3]))
-        wanted = [(value(x + 1e-6 * e) - value(x - 1e-6 * e)) / 2e-6 for e in jnp.eye(4)]
-        found = np.asarray(slopes(x))
-    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7 * np.abs(wanted).max())
-    narrow = slopes(jnp.asarray([0.3, -0.7, 1.1, 0.05], jnp.float32))
-    assert narrow.dtype == jnp.float32
-    np.testing.assert_allclose(narrow, wanted, rtol=1e-2, atol=1e-3 * np.abs(wanted).max())
-
-
-def test_derivatives_of_other_numbers():
-    names = ("lr", "beta1", "beta2", "eps", "weight_decay")
-    values = [0.05, 0.9, 0.99, 1e-3, 0.1]
-    with wide():
-        w, x = jnp.asarray([0.3, -0.7, 1.1]), jnp.asarray(values)
-        value = jax.jit(lambda x: trained(ss.adamw(), w, **dict(zip(names, x, strict=True))))
-        wanted = [(value(x + 1e-6 * e) - value(x - 1e-6 * e)) / 2e-6 for e in jnp.eye(5)]
-        np.testing.assert_allclose(jax.grad(value)(x), wanted, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["adamw", "radam", "lamb", "adan", "lion_cautious", "adafactor", "dog", "skip_nonfinite", "accumulate_adam"],
-)
-def test_derivatives_are_finite_where_a_gradient_is_zero(name):
-    """A leaf whose gradient is always 0, and entries that are 0 in some steps."""
-    optimizer, p = FEW[name], start()
-    known = "lr" in optimizer.hyperparameters()
-
-    def after(p, lr, g):
-        now, state = p, optimizer.init(p)
-        for t in range(2):
-            given = {k: x * (jnp.arange(x.size) % 2).reshape(x.shape) * (t + (k == "bias")) for k, x in g.items()}
-            given["quiet"] = given["quiet"] * 0
-            now, state = optimizer.step(now, given, state, **({"lr": lr} if known else {}))
-        return sum(x.sum() for x in now.values())
-
-    found = jax.jit(jax.grad(after, argnums=(0, 1, 2)))(p, 0.1, {k: jnp.ones_like(x) for k, x in p.items()})
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
-    assert any(np.any(x != 0) for x in found[0].values())
-
-
-@pytest.mark.parametrize("name", ["sqrt", "divide", "pow"])
-def test_operations_without_a_derivative_have_that_of_zero_and_the_values_of_jax(name):
-    x = jnp.asarray([0.0, -0.0, 1.0, 4.0, -1.0, jnp.inf, -jnp.inf, jnp.nan])
-    a, b = (y.reshape(-1) for y in jnp.meshgrid(x, x))
-    arguments = (x,) if name == "sqrt" else (a, b)
-    ours, theirs = getattr(TRACED, name), {"sqrt": jnp.sqrt, "divide": jnp.divide, "pow": jnp.pow}[name]
-    np.testing.assert_array_equal(ours(*arguments), theirs(*arguments))
-    places = tuple(range(len(arguments)))
-    zero = [jnp.zeros(1)] if name == "sqrt" else [jnp.ones(1), jnp.zeros(1)]
-    zero = zero[::-1] if name == "pow" else zero
-    assert all(x == 0 for x in jax.grad(lambda *z: ours(*z).sum(), places)(*zero))
-    three = [jnp.full(1, 3.0), jnp.full(1, 2.0)][: len(arguments)]
-    found, wanted = (jax.grad(lambda *z, f=f: f(*z).sum(), places)(*three) for f in (ours, theirs))
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
-
-
-def test_rounding_passes_derivatives_on():
-    optimizer = ss.chain(ss.sgd(1.0), random.stochastic(7))
-    p = jnp.asarray([0.3, 0.7], jnp.bfloat16)
-
-    def after(g):
-        return optimizer.step(p, g, optimizer.init(p))[0].astype(jnp.float32).sum()
-
-    np.testing.assert_array_equal(jax.grad(after)(jnp.ones(2)), [-1.0, -1.0])
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -414,6 +312,8 @@ def test_refusals_name_what_is_wrong_and_the_remedy():
         jax.jit(lambda lr: ss.adamw(lr).init(p))(0.1)
     with pytest.raises(HyperparameterError, match="beta1 must be"):
         jax.jit(lambda p: optimizer.step(p, p, state, beta1=2.0))(p)
+    with pytest.raises(HyperparameterError, match="step counts completed steps: an int"):
+        jax.jit(lambda s: optimizer.hyperparameters(s["step"]))(state)
     deleted = jnp.ones(7)
     deleted.delete()
     with pytest.raises(LeafError, match="the gradient of leaf 'bias' was donated before"):

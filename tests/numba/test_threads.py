@@ -396,14 +396,33 @@ def test_importing_starts_no_thread():
 
 def test_done_ends_the_wait_and_calls_off_what_has_not_begun():
     """A thread that is late to get the GIL is not waited for, once its work is known to be done."""
-    begun = []
+    caller = threading.current_thread()
+    begun, left, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work(lo, hi):
-        begun.append(lo)
+        if threading.current_thread() is caller:
+            assert begun.wait(10)
+        else:
+            begun.set()
+            assert left.wait(10)
+            ended.set()
 
     with threads.use_threads(2):
-        threads.run(work, [(0, 1), (1, 2)], lambda: bool(begun))
-    assert begun in ([0], [0, 1], [1, 0])
+        threads.run(work, [(0, 1), (1, 2)], lambda: True)
+    assert not ended.is_set()
+    left.set()
+    assert ended.wait(10)
+
+
+def test_what_has_not_begun_is_called_off():
+    """A thread that comes for its share when all is done finds none, and keeps nothing alive."""
+    job = threads._Job(lambda lo, hi: None, [(0, 1)])
+    share, arrays = threads._Share(job), weakref.ref(job.work)
+    job.work_through()
+    share.owner.setdefault("is", "caller")
+    job.close()
+    share.take()
+    assert not share.ended and arrays() is None
 
 
 def test_done_that_stays_false_is_no_reason_to_leave():

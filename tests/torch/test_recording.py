@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import samestep as ss
-from samestep.errors import DonationError
+from samestep.errors import DonationError, HyperparameterError
 from samestep_conformance import checks
 from samestep_conformance.golden.cases import CASES
 
@@ -274,3 +274,39 @@ def test_donation_is_refused_inside():
     opt, p = ss.sgd(0.1), torch.ones(2, 3)
     with pytest.raises(DonationError, match="recorded"):
         torch.func.vmap(lambda p: opt.step(p, p, opt.init(p), donate=True)[0])(p)
+
+
+def test_a_recorded_number_and_the_params_of_another_library():
+    optimizer, params = ss.sgd(0.1), {"w": np.ones(3)}
+    lr = torch.tensor(0.1, requires_grad=True)
+    with pytest.raises(HyperparameterError, match="'lr' cannot be known now, in another library"):
+        optimizer.step(params, params, optimizer.init(params), lr=lr)
+    assert optimizer.step({}, {}, optimizer.init({}), lr=lr) == ({}, {"step": 1})
+
+
+@pytest.mark.parametrize("nested", ["by leaf", "by group"])
+def test_a_recorded_number_in_a_nesting_is_seen_after_steps_that_were_not(nested):
+    """A leaf that woke late has counts and number slots of its own; so has a group."""
+    optimizer, params = ss.nadam(0.01), {"a": torch.ones(3), "b": torch.ones(2)}
+    if nested == "by group":
+        optimizer = ss.groups({"a": ss.nadam(0.01)}, default=ss.nadam(0.02))
+    grads = {k: torch.ones(p.shape) for k, p in params.items()}
+    params, state = optimizer.step(params, grads | {"b": None}, optimizer.init(params))
+    for _ in range(3):
+        params, state = optimizer.step(params, grads, state)
+    key = "a"
+    known = state["mu_product"][key]
+    mu = torch.tensor(known if isinstance(known, float) else known["a"], dtype=torch.float64, requires_grad=True)
+    slot = state["mu_product"] | {key: mu if isinstance(known, float) else known | {"a": mu}}
+    new, _ = optimizer.step(params, grads, state | {"mu_product": slot})
+    assert new["a"].requires_grad and torch.autograd.grad(new["a"].sum(), mu)[0] != 0
+
+
+def test_a_schedule_that_is_recorded_where_nothing_else_is_is_refused():
+    """Its derivative would be lost."""
+    lr = torch.tensor(0.1, requires_grad=True)
+    optimizer, params = ss.sgd(lambda count: lr), {"w": torch.ones(3)}
+    for _ in range(2):
+        with pytest.raises(HyperparameterError, match=r"the schedule of lr gave .* pass it as step\(..., lr=...\)"):
+            optimizer.step(params, {"w": torch.ones(3)}, optimizer.init(params))
+    assert optimizer.step(params, {"w": torch.ones(3)}, optimizer.init(params), lr=lr)[0]["w"].requires_grad

@@ -12,6 +12,7 @@ from .namespace import Symbol
 from .words import HALF, WORDS, fold
 
 MOST = 24  # bits that float32 holds
+HALF_BITS = 16  # that rounding to a dtype of 16 bits takes
 
 
 def random_bits(u: Any, t: Any, *, seed: Any, bits: int = 16, stream: str = "") -> Any:
@@ -90,7 +91,7 @@ def rounded(x: Any, bits: Any = None) -> Any:
             is taken where what is beyond the other, in 65536ths of their distance, makes 65536 with them.
 
     Raises:
-        TraceError: x is no array of a page.
+        TraceError: x or bits is no array of a page, or the bits are not 16.
 
     >>> import numpy as np, samestep as ss
     >>> @ss.update()
@@ -101,7 +102,12 @@ def rounded(x: Any, bits: Any = None) -> Any:
     array([1.001, 1.001, 1.001, 1.001, 1.   ], dtype=float16)
     """
     tracer = _array("rounded", x).tracer
-    return tracer.apply("rounded", x) if bits is None else tracer.apply("rounded_by", x, bits)
+    if bits is None:
+        return tracer.apply("rounded", x)
+    node = _array("what rounded adds", bits).node
+    if node.op == "random_bits" and node.attr != (HALF_BITS, 1):
+        raise TraceError(f"rounded takes one draw of {HALF_BITS} bits, random_bits(...); got (bits, draws) {node.attr}")
+    return tracer.apply("rounded_by", x, bits)
 
 
 def _array(name: str, x: Any) -> Symbol:
