@@ -222,7 +222,7 @@ def run(program, leaves, *, t=1, number=None, slots=None, givens=None, groups=No
             case "dim":
                 return np.float64(leaves[k]["p"].shape[node.attr])
             case "path":
-                return np.float64(zlib.crc32(f"{k}/{node.attr}".encode() if node.attr else f"{k}".encode()))
+                return np.float64(zlib.crc32(f"{k}\0{node.attr}".encode() if node.attr else f"{k}".encode()))
         raise NotImplementedError(f"the definition of {node.op} is missing")
 
     def in_dtype(node, k):

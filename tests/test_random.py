@@ -409,8 +409,10 @@ def test_numbers_differ_by_all_that_they_depend_on():
 
 
 def test_a_stream_is_the_name_behind_the_path():
+    """Behind a byte that no path has, so that no other leaf draws the same."""
     at = steps(drawn(stream="m"), shapes={"w": (9,)})["w"]
-    assert np.array_equal(at, steps(drawn(), shapes={"w/m": (9,)})["w/m"])
+    assert np.array_equal(at, steps(drawn(), shapes={"w\0m": (9,)})["w\0m"])
+    assert not np.array_equal(at, steps(drawn(), shapes={"w/m": (9,)})["w/m"])
 
 
 def test_one_program_and_one_kernel_for_all_steps_and_seeds():

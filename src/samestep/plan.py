@@ -280,9 +280,9 @@ def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[in
 
 
 def _static(node: Node, leaf: Leaf) -> float:
-    """A number that is known of a leaf before any step; of its path, with the stream behind a slash, the CRC-32."""
+    """A number that is known of a leaf before any step; of its path, with the stream behind a zero byte, the CRC-32."""
     if node.op == "path":
-        return crc32("/".join([leaf.path, str(node.attr)] if node.attr else [leaf.path]).encode())
+        return crc32("\0".join([leaf.path, str(node.attr)] if node.attr else [leaf.path]).encode())
     return static_value(node, leaf.real_shape)
 
 
