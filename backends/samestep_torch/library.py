@@ -104,6 +104,12 @@ class Torch(Library):
         found = torch.view_as_complex(pairs.contiguous())
         return old.copy_(found) if donate else found
 
+    def locked(self, array: Any) -> str | None:
+        """Tensors of inference mode are written to inside of it alone."""
+        if array.is_inference() and not torch.is_inference_mode_enabled():
+            return "was made under torch.inference_mode() and cannot be donated outside of it: pass .clone() of it"
+        return None
+
     def keep(self, new: list, old: Sequence[Any]) -> None:
         """`requires_grad` and strides; what torch.compile lets out is no leaf, and would keep steps before it alive."""
         for i, (fresh, before) in enumerate(zip(new, old, strict=True)):

@@ -98,7 +98,7 @@ def agrees(
     most, stated = bound(optimizer, runs, dtype, shapes), exceptions(runs)
     feed = feed or Feed(bad_from=1 + steps // 2)
     feed = replace(feed, subnormals=feed.subnormals and "subnormals" not in stated)
-    feed = replace(feed, tame=exactness(optimizer, shapes) == CALL)
+    feed = replace(feed, tame=feed.tame or exactness(optimizer, shapes) == CALL)
     theirs = _reference(optimizer, dtype, steps, shapes, feed)
     title, grads = f"{backend} against numpy", feed(dtype, shapes)
     if most:
@@ -147,10 +147,10 @@ def _step_by_step(
 def long_run(
     optimizer: Any, backend: str, *, dtype: str = "float32", shapes: Shapes = LONG, steps: int | None = None
 ) -> Apart:
-    """As `agrees`, over many steps: see STEPS_OF_LONG_RUNS."""
+    """As `agrees`, over many steps (STEPS_OF_LONG_RUNS) of tame gradients: a huge one would end most trajectories."""
     alone = bound(optimizer, backends.load(backend), dtype, shapes)
     usual = SLOW if slow_steps(backend) else ALONE if alone else LASTING
-    return agrees(optimizer, backend, dtype=dtype, shapes=shapes, steps=steps or usual, feed=Feed())
+    return agrees(optimizer, backend, dtype=dtype, shapes=shapes, steps=steps or usual, feed=Feed(tame=True))
 
 
 LASTING, SLOW, ALONE = 1000, 50, 100

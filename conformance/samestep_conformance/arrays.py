@@ -96,7 +96,8 @@ def gradients(dtype: str, shapes: Shapes = SHAPES, bad_from: int | None = None, 
 class Feed:
     """Which gradients a check feeds: as `gradients` makes them, all of one value in steps 2 and 3, none for a leaf yet.
 
-    Tame ones are at most 10, unless infinite: of others, a product of matrices leaves no digit to compare.
+    Tame ones are at most 10, unless infinite: of others, a product of matrices leaves no digit to compare, and a second
+    moment becomes infinite in float32, so that nothing moves any more.
     """
 
     bad_from: int | None = None

@@ -109,6 +109,9 @@ def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Se
     for title, array in written:
         if isinstance(array, np.generic) or (isinstance(array, np.ndarray) and not array.flags.writeable):
             raise DonationError(f"{title} is read-only and cannot be donated: pass a writable copy, or donate=False")
+        locked = plan.library.locked(array)
+        if locked is not None:
+            raise DonationError(f"{title} {locked}, or donate=False")
         view = plan.library.memory(array)
         if view is not None and _folded(view):
             raise DonationError(

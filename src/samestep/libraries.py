@@ -131,6 +131,10 @@ class Library:
         """Pairs of reals as complex numbers, in the place of an old array; None where that goes by way of the host."""
         return None
 
+    def locked(self, array: Any) -> str | None:
+        """Why an array of this library cannot be written to, though it looks as if it could, or None."""
+        return None
+
     def keep(self, new: list, old: Sequence[Any]) -> None:
         """Give new params what the old ones had beside values, in the list; some may be the old ones themselves."""
 

@@ -19,10 +19,10 @@ from samestep.evaluate import Evaluated
 from samestep.trace.ops import OPS
 from samestep_conformance import conform as command
 from samestep_conformance import jobs, report, suite
-from samestep_conformance.arrays import SMALL
+from samestep_conformance.arrays import LONG, SMALL, Feed
 from samestep_conformance.bits import Apart
 from samestep_conformance.programs import COVERING, first_alike, optimizers
-from samestep_conformance.runs import operations
+from samestep_conformance.runs import operations, run
 
 BACKENDS = Path(__file__).with_name("otherstep.py")
 
@@ -63,6 +63,12 @@ def test_a_full_run_takes_a_program_once():
 
 def test_every_check_of_the_list_is_in_the_suite():
     assert len({check.name for check in suite.CHECKS}) == len(suite.CHECKS) == 14
+
+
+def test_a_long_run_moves_to_its_end():
+    feed = Feed(tame=True)
+    *_, before, after = run(optimizers()["adam"], "numpy", "float32", 300, feed("float32", LONG), shapes=LONG)
+    assert np.mean(before[0]["matrix"] != after[0]["matrix"]) > 0.9, "an infinite second moment would have ended it"
 
 
 @pytest.mark.parametrize(("quick", "spared"), [(True, 9), (False, len(optimizers()) - 10)])

@@ -119,8 +119,7 @@ def several_devices():
 def main():
     for name in OPTIMIZERS:
         as_unsharded(name, "jax-jit", AxisType.Auto)
-    for name in ("clip_cautious", "lookahead"):
-        as_unsharded(name, "jax-jit", AxisType.Explicit)
+    as_unsharded("clip_cautious", "jax-jit", AxisType.Explicit)
     as_unsharded("clip_cautious", "jax", AxisType.Auto)
     for kind in (AxisType.Auto, AxisType.Explicit):
         inside_jit("clip_cautious", kind)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 random = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "test_random.py")))
-SHAPES = {"matrix": (30, 7), "scalar": ()}
+SHAPES = {"matrix": (30, 7)}
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,10 @@ def test_transcendental_within_its_units(name, dtype):
     assert np.where(subnormal(wanted), 0, apart).max() <= ULP, x[apart.argmax()]
 
 
-@floats
-@pytest.mark.parametrize("name", FREE)
+COMPUTED = ("sum_axis", "mean_axis", "matmul", "eigh", "qr", "svd")
+
+
+@pytest.mark.parametrize("name, dtype", [*((n, np.float64) for n in FREE), *((n, np.float32) for n in COMPUTED)])
 def test_shapes_of_their_own(name, dtype):
     """Moves are exact, and so are extremes; what is computed has a tolerance."""
     program, rng = ops.free(name), np.random.default_rng(4)
@@ -105,21 +107,21 @@ def test_a_matrix_that_is_not_finite_has_no_factors():
         assert np.all(np.isnan(bad["p"])) and np.all(np.isfinite(good["p"]))
 
 
+@jax.jit
+def reduced(zero, x):
+    xp = Fenced(zero)
+    terms = Terms(xp, False)
+    return finish(xp, [getattr(terms, name)(x) for name in REDUCTIONS])
+
+
 def reductions(x):
     """What a leaf is reduced to, compiled and evaluated."""
-
-    def all_of(zero, x):
-        xp = Fenced(zero)
-        terms = Terms(xp, False)
-        return finish(xp, [getattr(terms, name)(x) for name in REDUCTIONS])
-
-    x = jax.numpy.asarray(x)
-    eager = InOrder(EAGER)
-    return join(*jax.jit(all_of)(np.uint32(0), x)), [getattr(eager, name)(x) for name in REDUCTIONS]
+    x, eager = jax.numpy.asarray(x), InOrder(EAGER)
+    return join(*reduced(np.uint32(0), x)), [getattr(eager, name)(x) for name in REDUCTIONS]
 
 
 @floats
-@pytest.mark.parametrize("size", [0, 1, 257, 65_536, 140_001])
+@pytest.mark.parametrize("size", [0, 257, 140_001])
 def test_reductions(size, dtype):
     x = harness.decades(dtype, size, size)
     wanted = np.array([loop.REDUCTIONS[name](x.astype(float).tolist()) for name in REDUCTIONS])

@@ -8,7 +8,7 @@ import torch
 
 import samestep as ss
 from samestep import libraries
-from samestep.errors import BackendError, LeafError
+from samestep.errors import BackendError, DonationError, LeafError
 
 BACKENDS = ["torch", "numba"]
 each = pytest.mark.parametrize("backend", BACKENDS)
@@ -220,3 +220,18 @@ def test_mixed_libraries_are_refused():
     opt, p = ss.sgd(0.1), {"w": torch.ones(3)}
     with pytest.raises(LeafError, match="of torch, its gradient of numpy"):
         opt.step(p, {"w": np.ones(3)}, opt.init(p))
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_tensors_of_inference_mode_are_not_donated_outside_of_it(backend):
+    with torch.inference_mode():
+        params = {"a": torch.ones(3), "b": torch.ones(3)}
+    optimizer, grads = ss.adamw(1e-2), {"a": torch.ones(3), "b": torch.ones(3)}
+    state = optimizer.init({name: x.clone() for name, x in params.items()})
+    with ss.use_backend(backend):
+        for _ in range(2):
+            with pytest.raises(DonationError, match=r"'a' was made under torch.inference_mode.*clone"):
+                optimizer.step(params, grads, state, donate=True)
+        assert all(torch.equal(x, torch.ones(3)) for x in params.values())
+        new, _ = optimizer.step(params, grads, state)
+    assert new["a"][0] < 1
