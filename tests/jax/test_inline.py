@@ -45,7 +45,7 @@ FEW = {
     "groups": ss.groups({"bias": {"lr": 0.3}}, default=ss.nadam(0.1)),
 }  # fmt: skip
 NUMBERS = {"nadam", "dog", "groups", "ftrl_prox"}  # which have number slots: they are float32 inside
-EXACT = FEW.keys() - NUMBERS - {"own_schedule", "adafactor", "muon"}
+EXACT = sorted(FEW.keys() - NUMBERS - {"own_schedule", "adafactor", "muon"})
 
 
 def start(**more):
