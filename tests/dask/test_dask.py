@@ -54,6 +54,20 @@ def test_same_bits_and_nothing_computed(name, dtype):
             assert checks.identical(np.asarray(a), np.asarray(b, np.asarray(a).dtype))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_count_that_is_not_known_has_the_powers_of_one_that_is():
+    """NumPy's 0.999 ** 7 of arrays is not Python's."""
+    *_, (found, expected) = side_by_side(OPTIMIZERS["skip_nonfinite"], {"bias": (7,)}, 8, "float64")
+    checks.equal(found[0], expected[0], 8, "params")
+
+
+@pytest.mark.parametrize("name", ["dog", "nadam"])
+def test_a_number_in_the_state_while_a_leaf_sleeps(name):
+    """One of all leaves stays one number; one of each leaf's own steps does not."""
+    optimizer = next(case.ours(ss) for case in CASES if case.name == name)
+    checks.wakes_late(optimizer, "dask", dtype="float64")
+
+
 @pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_matrices_within_rounding(name):

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import warnings
 
 import torch
@@ -139,4 +141,16 @@ def test_two_processes():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(process, (port,), nprocs=2)
+    command = [sys.executable, __file__, str(port)]
+    ranks = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    try:
+        for rank in ranks:
+            _, said = rank.communicate(timeout=300)
+            assert rank.returncode == 0, said
+    finally:
+        for rank in ranks:
+            rank.kill()
+
+
+if __name__ == "__main__":  # one of the processes
+    process(rank=int(sys.argv[2]), port=int(sys.argv[1]))
