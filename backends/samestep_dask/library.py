@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import dask
@@ -12,6 +13,15 @@ from array_api_compat.dask import array as standard
 
 from samestep.libraries import Library
 from samestep.pinned import Deferred, Pinned
+from samestep.trace import floats
+from samestep.trace.ops import ELEMENTWISE, TRANSCENDENTAL
+from samestep.trace.python import HOST, PYTHON
+
+ROUNDED_OTHERWISE = {name: op.arity for name, op in ELEMENTWISE.items() if op.exactness == TRANSCENDENTAL}
+NUMBERS = PYTHON | {
+    name: f"xp.of_numbers({name!r}, {', '.join(f'{{{i}}}' for i in range(arity))})"
+    for name, arity in ROUNDED_OTHERWISE.items()
+}
 
 
 class Dask(Library):
@@ -24,6 +34,11 @@ class Dask(Library):
     def inline(self, array: Any) -> tuple[Any, Pinned]:
         """Factorisations, which Dask has in part and in other forms, are NumPy's of the whole matrix."""
         return Namespace, Whole(Namespace)
+
+    @property
+    def numbers(self) -> Mapping[str, str]:
+        """Powers, logarithms and the like are Python's: NumPy's, of arrays, are rounded otherwise in float64."""
+        return NUMBERS
 
     def memory(self, array: Any) -> None:
         """There is none yet; to ask for it would compute."""
@@ -41,6 +56,12 @@ class _Namespace:
     def __getattr__(self, name: str) -> Any:
         return getattr(standard, name)
 
+    @staticmethod
+    def of_numbers(op: str, *numbers: Any) -> Any:
+        """An operation on 0-d arrays, as a step has it on floats."""
+        function = getattr(floats, HOST[op].partition("(")[0])
+        return da.map_blocks(partial(_of_numbers, function), *numbers, meta=np.empty((), np.float64))
+
 
 Namespace = _Namespace()
 
@@ -57,3 +78,7 @@ class Whole(Deferred):
 
 def _factors(name: str, x: np.ndarray, options: dict[str, Any]) -> tuple:
     return tuple(map(np.asarray, Pinned(np).linalg(getattr(np.linalg, name), x, **options)))
+
+
+def _of_numbers(function: Callable, *blocks: np.ndarray) -> np.ndarray:
+    return np.asarray(function(*map(float, blocks)))

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import groupby
+from itertools import count, groupby
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -24,6 +24,7 @@ from .bits import Apart
 from .suite import FAILED, Cell, Outcome, Place, Subject
 
 COMMAND = (sys.executable, "-m", "samestep_conformance.jobs")
+SHARES = 24  # that a process takes before a fresh one goes on: what it has compiled stays in memory
 TOLD = 2000  # characters of what a process wrote before it died
 
 
@@ -120,10 +121,13 @@ def spread(places: Sequence[Place], jobs: int) -> Iterator[tuple[int, Cell]]:
 
 
 def _serve(shares: SimpleQueue, found: SimpleQueue, workers: list[Worker], over: Event) -> None:
-    """Ask one process after another, each until it dies."""
+    """Ask one process after another, each until it dies or has done its part."""
     worker = None
     try:
-        while True:
+        for taken in count():
+            if worker is not None and taken % SHARES == 0:
+                worker.end()
+                worker = None
             for number, place in shares.get_nowait():
                 if worker is None:
                     workers.append(worker := Worker())

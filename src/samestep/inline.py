@@ -91,7 +91,7 @@ class Inline:
 
         def computed(*arguments: Number) -> Number:
             arrays = [a if hasattr(a, "dtype") else _zero_d(self.xp, a, arguments) for a in arguments]
-            return _spelled(self.plan.library.spelling[node.op], len(arguments), node.attr)(self.xp, *arrays)
+            return _spelled(self.plan.library.numbers[node.op], len(arguments), node.attr)(self.xp, *arrays)
 
         return self._once((node.op, node.attr), computed, *arguments)
 

@@ -104,8 +104,30 @@ class Clocks:
                         if key not in cast:
                             cast[key] = as_before(plan.library, xp, found, before[i])
                         values[i] = cast[key]
+            if any(slot in work.batch.program.shared for work in works):
+                self._share(slot, values, xp)
             new[slot] = self._nested(slot, values)
         return new
+
+    def _share(self, slot: str, values: list, xp: Any) -> None:
+        """All leaves of a branch get the number that the one has which has stepped most often."""
+        for branch in range(len(self.patterns)):
+            having = self.plan.having(slot, branch).tolist()
+            awake = [i for i in having if self.plan.awake[i]]
+            if not awake:
+                continue
+            most, number = self.counts[awake[0]], values[awake[0]]
+            for i in awake[1:]:
+                if _identity(values[i]) == _identity(number) and _identity(self.counts[i]) == _identity(most):
+                    continue
+                ahead = self.counts[i] > most
+                if hasattr(ahead, "dtype"):
+                    most = xp.where(ahead, self.counts[i], most)
+                    number = xp.where(ahead, values[i], number)
+                elif ahead:
+                    most, number = self.counts[i], values[i]
+            for i in having:
+                values[i] = number
 
     def _nested(self, slot: str, values: list) -> Any:
         """One number for each branch where its leaves agree, else a nesting."""

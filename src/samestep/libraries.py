@@ -83,6 +83,11 @@ class Library:
         return PYTHON
 
     @property
+    def numbers(self) -> Mapping[str, str]:
+        """How those on single numbers are."""
+        return self.spelling
+
+    @property
     def real(self) -> str:
         """The dtype in which a number that is not known leaves an inline step."""
         return "float64"
