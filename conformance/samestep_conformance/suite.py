@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -314,6 +315,9 @@ def conforms(
         dtypes: of the params; float32 and float64 by default.
         golden: the golden case whose trajectory the optimizer should have, such as "adam".
 
+    Raises:
+        SamestepError: the optimizer has no `init` and `step`, or no golden case has this name.
+
     >>> from samestep_conformance import conforms
     >>> class Descent:
     ...     def init(self, params):
@@ -322,6 +326,16 @@ def conforms(
     ...         return {k: p - 0.1 * grads[k] for k, p in params.items()}, state
     >>> test_mine = conforms(Descent())
     """
+
+    if isinstance(optimizer, type) or not (
+        optimizer is None or hasattr(optimizer, "init") & hasattr(optimizer, "step")
+    ):
+        raise SamestepError(
+            f"an optimizer has init and step; got {optimizer!r:.80}: call it, as in conforms(adam(1e-3))"
+        )
+    if golden is not None and all(case.name != golden for case in CASES):
+        near = get_close_matches(golden, [case.name for case in CASES], n=5, cutoff=0.3)
+        raise SamestepError(f"no golden case is called {golden!r}; the nearest are {names(near)}")
 
     def test(samestep_case: Callable[[], None]) -> None:
         samestep_case()

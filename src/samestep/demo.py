@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -300,7 +301,7 @@ def choices(found: Sequence[Runner], left_out: dict[str, str]) -> Table:
     for runner in found:
         table.add_row(runner.backend, runner.arrays, runner.reason)
     for name, reason in left_out.items():
-        table.add_row(name, "", f"left out: {reason}", style="dim")
+        table.add_row(name, "", f"left out: {escape(reason)}", style="dim")
     return table
 
 

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import samestep as ss
+from samestep.errors import SamestepError
+from samestep_conformance import conforms
+
 pytest_plugins = ["pytester"]
 BACKENDS = Path(__file__).with_name("otherstep.py")
 
@@ -107,3 +111,15 @@ def test_pytest_starts_without_what_the_suite_needs():
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "golden", "message"),
+    [
+        (ss.adam, None, r"has init and step.*conforms\(adam"),
+        (ss.adam(), "adma", "no golden case is called 'adma'.*'adam'"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_at_once(optimizer, golden, message):
+    with pytest.raises(SamestepError, match=message):
+        conforms(optimizer, golden=golden)
