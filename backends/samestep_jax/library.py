@@ -100,6 +100,10 @@ class Jax(Library):
             old.delete()
         return jax.lax.complex(pairs[..., 0], pairs[..., 1])
 
+    def widest(self, count: Any) -> Any:
+        """As wide as JAX is set to."""
+        return count * 1.0
+
     def memory(self, array: Any) -> np.ndarray | None:
         """That of the one processor that has it."""
         if self.traced(array) or array.is_deleted() or len(array.sharding.device_set) > 1:

@@ -136,6 +136,11 @@ class Library:
         """Pairs of reals as complex numbers, in the place of an old array; None where that goes by way of the host."""
         return None
 
+    def widest(self, count: Any) -> Any:
+        """A count as a float, of the widest dtype that there is."""
+        xp = self.namespace(count)
+        return xp.astype(count, xp.float64)
+
     def locked(self, array: Any) -> str | None:
         """Why an array of this library cannot be written to, though it looks as if it could, or None."""
         return None

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import array_api_compat
 
+from . import libraries
 from .errors import HyperparameterError, names
 from .page import positive
 from .trace import floats
@@ -51,9 +52,8 @@ class Schedule:
         if isinstance(count, Real):
             return function(_Floats, float(count), **values)
         xp = array_api_compat.array_namespace(count)
-        if isinstance(count, Symbol) or array_api_compat.is_jax_array(count):
-            return function(xp, count * 1.0, **values)  # JAX has the widest floats that it is set to
-        return function(xp, xp.astype(count, xp.float64), **values)
+        wide = count if isinstance(count, Symbol) else libraries.of(count).widest(count)
+        return function(xp, wide, **values)
 
     def __repr__(self) -> str:
         defaults = inspect.signature(_FUNCTIONS[self.name]).parameters
