@@ -9,7 +9,7 @@ import pytest
 
 import samestep as ss
 from samestep_conformance import checks
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 from samestep_numba import threads
 
 STEPS = 200  # infinities and NaN from the middle on

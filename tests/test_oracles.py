@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 from samestep_conformance.golden.make import read
-from samestep_conformance.golden.oracles import ORACLES, available
+from samestep_conformance.golden.oracles import available
 from samestep_conformance.golden.problem import PROBLEMS
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_record_can_be_repeated(case):
-    oracle = ORACLES[case.name]
+    oracle = case.theirs
     if not available(oracle.library):
         pytest.skip(f"{oracle.library} is not installed")
     record = read(case.name)

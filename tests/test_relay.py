@@ -5,7 +5,7 @@ import pytest
 import samestep as ss
 from samestep_conformance import checks
 from samestep_conformance.arrays import FACTORED, Feed, asked, host, moved, params
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 from samestep_conformance.runs import exactness, flushed, run
 
 LEGS = ("numpy", "torch", "jax", "numpy")

@@ -49,7 +49,7 @@ def matches_golden(
     optimizer: Any, backend: str | None = None, *, dtype: str = "float64", case: str | None = None
 ) -> None:
     """The trajectory that another library recorded for a golden case; its start where steps are slow."""
-    from .golden.cases import CASES
+    from .golden.families import CASES
     from .golden.make import read
     from .golden.problem import PROBLEMS
 

@@ -9,7 +9,7 @@ from typing import Any
 import samestep as ss
 from samestep.trace.namespace import eye_like
 
-from .golden.cases import CASES
+from .golden.families import CASES
 
 
 @ss.direction(m=ss.zeros)

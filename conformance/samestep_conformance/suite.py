@@ -16,7 +16,7 @@ from samestep.errors import BackendError, SamestepError, names
 from . import checks
 from .arrays import FEW, LONG, SMALL, Shapes
 from .bits import Apart, Difference, LeftOut, in_words
-from .golden.cases import CASES
+from .golden.families import CASES
 from .programs import COVERING, first_alike, optimizers
 from .runs import exactness, refusal, slow_steps
 

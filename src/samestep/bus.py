@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import TraceError, names
-from .page import Page, Part, Slot
+from .page import Page, Part
+from .slots import Slot
 from .trace.graph import Kind, Node, Program, Rank, reachable
 from .trace.namespace import Symbol, Tracer
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from .bus import Floors, trace, trace_eval
 from .errors import ChainError, HyperparameterError, names
-from .page import KINDS, Hyper, Part, Slot
+from .hypers import Hyper
+from .page import KINDS, Part
+from .slots import Slot
 from .trace.graph import Program
 from .trace.namespace import static_value
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from .compose import chain
 from .errors import HyperparameterError, names
+from .hypers import Hyper, declared
 from .modifiers.cautious import Masks, masked
 from .modifiers.maximize import negate
 from .optimizer import Optimizer
-from .page import Hyper, Page, _hyper
+from .page import Page
 
 
 def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimizer]]:
@@ -25,13 +26,15 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
 
     def decorate(function: Callable[..., list]) -> Callable[..., Optimizer]:
         own = inspect.signature(function, eval_str=True).parameters
-        hypers = {p.name: _hyper(p.name, p.default, p.annotation) for p in own.values() if p.kind is not p.VAR_KEYWORD}
+        hypers = {
+            p.name: declared(p.name, p.default, p.annotation) for p in own.values() if p.kind is not p.VAR_KEYWORD
+        }
         inherited: dict[str, Hyper] = {}
         for page in pages:
             inherited.update({key: h for key, h in page.hypers.items() if key not in hypers and key != "lr"})
-        extras = {"maximize": _hyper("maximize", False, bool)}
+        extras = {"maximize": declared("maximize", False, bool)}
         if "cautious" not in own and any(page.kind == "direction" for page in pages):
-            extras["cautious"] = _hyper("cautious", False, Masks)
+            extras["cautious"] = declared("cautious", False, Masks)
         signature = _signature(own, inherited | extras)
 
         @functools.wraps(function)

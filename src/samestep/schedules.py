@@ -23,7 +23,7 @@ import array_api_compat
 
 from . import libraries
 from .errors import HyperparameterError, names
-from .page import positive
+from .hypers import positive
 from .trace import floats
 from .trace.namespace import Symbol
 

@@ -15,8 +15,9 @@ from .complexes import from_pairs, to_pairs
 from .dtypes import dtype_name, name
 from .errors import StateError, names, where
 from .evaluate import library
-from .page import Part, Slot
+from .page import Part
 from .plan import Leaf, Plan
+from .slots import Slot
 from .trace.graph import Program
 
 STEP = "step"

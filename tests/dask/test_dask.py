@@ -7,7 +7,7 @@ import pytest
 
 import samestep as ss
 from samestep_conformance import checks
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 
 SHAPES = {"matrix": (6, 4), "bias": (7,), "scalar": (), "empty": (0, 3)}
 NAMES = ("adamw", "lion_cautious", "clip_adamw", "lamb", "ftrl_l1_l2", "nadam", "radam", "skip_nonfinite", "lookahead")

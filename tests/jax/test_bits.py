@@ -9,7 +9,7 @@ import samestep as ss
 from samestep import backend as backends
 from samestep_conformance import checks
 from samestep_conformance.arrays import FACTORED, Feed, moved, params
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 from samestep_conformance.runs import exactness, flushed, host, run
 
 SHAPES = {"matrix": (37, 1), "scalar": (), "empty": (0, 3)}

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, PartitionSpec
 import samestep as ss
 from samestep.errors import BackendError, HyperparameterError, LeafError, StateError
 from samestep_conformance.arrays import moved, params
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 
 random = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "test_random.py")))
 SMALL = {"matrix": (5, 4), "bias": (7,)}

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import samestep as ss
 from samestep_conformance import checks
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 from samestep_torch import namespace
 
 SMALL = {"matrix": (5, 4), "bias": (7,), "scalar": (), "empty": (0, 3), "quiet": (5,)}

@@ -8,7 +8,7 @@ import torch
 import samestep as ss
 from samestep.errors import DonationError, HyperparameterError
 from samestep_conformance import checks
-from samestep_conformance.golden.cases import CASES
+from samestep_conformance.golden.families import CASES
 
 SMALL = {"matrix": (5, 4), "bias": (7,), "scalar": (), "quiet": (5,)}
 

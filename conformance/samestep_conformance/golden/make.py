@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .cases import CASES, Case
-from .oracles import ORACLES, available
+from .case import Case
+from .families import CASES
+from .oracles import available
 from .problem import PROBLEMS
 
 FOLDER = Path(__file__).parent
@@ -26,7 +27,7 @@ def path(name: str) -> Path:
 
 def write(case: Case) -> None:
     """What was called, with which versions, and one line per step: the params after it, as base64 of float64."""
-    oracle = ORACLES[case.name]
+    oracle = case.theirs
     steps = oracle.run(PROBLEMS[case.problem])
     record = {
         "case": case.name,
@@ -62,7 +63,7 @@ def main(names: list[str]) -> None:
         sys.exit(f"no such case: {', '.join(sorted(unknown))}")
     for case in CASES:
         if not names or case.name in names:
-            library = ORACLES[case.name].library
+            library = case.theirs.library
             if available(library):
                 write(case)
             print(f"{case.name}: {'written' if available(library) else f'kept as it is, {library} is not installed'}")

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module, util
 from importlib.metadata import version
-from math import sqrt
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
@@ -19,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from .problem import STEPS, Leaves, Problem, Schedule, wave
+from .problem import STEPS, Leaves, Posed, Schedule
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Oracle:
         call = self.calls if isinstance(self.calls, Call) else next(iter(self.calls.values()))
         return call.path.split(".")[0]
 
-    def run(self, problem: Problem) -> list[Leaves]:
+    def run(self, problem: Posed) -> list[Leaves]:
         """The params after each step."""
         steps = []
         with ExitStack() as stack, warnings.catch_warnings():
@@ -217,7 +216,7 @@ def call(path: str, *args: Any, **kwargs: Any) -> Call:
     return Call(path, args, kwargs)
 
 
-def _maker(prefix: str, lr_name: str = "lr", **common: Any) -> Callable[..., Oracle]:
+def maker(prefix: str, lr_name: str = "lr", **common: Any) -> Callable[..., Oracle]:
     """Oracles from one module of classes that take a number as lr; a schedule is driven."""
 
     def oracle(name: str, lr: float | Schedule, **kwargs: Any) -> Oracle:
@@ -231,184 +230,6 @@ def optax(name: str, *args: Any, **kwargs: Any) -> Oracle:
     return Oracle(call(f"optax.{name}", *args, **kwargs))
 
 
-torch, po = _maker("torch.optim", foreach=False), _maker("pytorch_optimizer", foreach=False)
-timm, keras = _maker("timm.optim"), _maker("keras.optimizers", "learning_rate")
-lion, c_lion, adopt, optimi = (_maker(p) for p in ("lion_pytorch", "lion_pytorch.cautious_lion", "adopt", "optimi"))
-
-_FLOAT64 = {"torch.Tensor.bfloat16": "torch.Tensor.clone"}  # torch's Muon then iterates in its input's precision
-
-
-def _muon(lr: float | Schedule, **kwargs: Any) -> Oracle:
-    first = lr(0) if callable(lr) else lr
-    return Oracle(call("torch.optim.Muon", lr=first, **kwargs), lr if callable(lr) else None, _FLOAT64)
-
-
-def _muon_per_leaf(**rates: float) -> Oracle:
-    """Other scales of the step: torch's is sqrt(max(1, rows / cols)), the rest is in the rate of each leaf."""
-    calls = {leaf: call("torch.optim.Muon", lr=lr, weight_decay=0.0) for leaf, lr in rates.items()}
-    return Oracle(calls, patches=_FLOAT64)
-
-
-ORACLES = {
-    # gradient descent
-    "sgd": torch("SGD", 0.02),
-    "sgd_momentum": torch("SGD", wave(0.02), momentum=0.9),
-    "sgd_coupled": torch("SGD", 0.01, momentum=0.9, weight_decay=0.1),
-    "sgd_decoupled": keras("SGD", wave(0.01), momentum=0.9, weight_decay=0.1),
-    "sgd_dampening": torch("SGD", 0.02, momentum=0.9, dampening=0.5),
-    "sgd_dampening_zero": optax(
-        "chain", call("optax.scale", 0.5), call("optax.trace", 0.9), call("optax.scale", -0.02)
-    ),
-    "sgd_nesterov": torch("SGD", 0.01, momentum=0.9, nesterov=True),
-    "sgd_velocity": keras("SGD", wave(0.01), momentum=0.9),
-    "sgd_velocity_nesterov": keras("SGD", wave(0.01), momentum=0.9, nesterov=True),
-    "sgd_ema": optax("chain", call("optax.ema", 0.9, debias=False), call("optax.scale_by_learning_rate", wave(0.05))),
-    # adagrad
-    "adagrad": torch("Adagrad", 0.1),
-    "adagrad_decay": torch("Adagrad", wave(0.1), lr_decay=0.1, initial_accumulator_value=0.1, weight_decay=0.1),
-    "adagrad_inside_optax": optax("adagrad", 0.1, initial_accumulator_value=0.1, eps=1e-7),
-    "adagrad_inside_keras": keras("Adagrad", wave(0.1), initial_accumulator_value=0.1, epsilon=1e-3),
-    # rmsprop
-    "rmsprop": torch("RMSprop", 0.01),
-    "rmsprop_momentum": torch("RMSprop", wave(0.01), momentum=0.9, weight_decay=0.1),
-    "rmsprop_centered": torch("RMSprop", 0.01, centered=True, momentum=0.9),
-    "rmsprop_centered_inside": keras("RMSprop", 0.01, rho=0.9, epsilon=1e-7, centered=True),
-    "rmsprop_inside_optax": optax("rmsprop", 0.01, decay=0.9, eps=1e-8),
-    "rmsprop_inside_keras": keras("RMSprop", wave(0.01), rho=0.9, epsilon=1e-7),
-    "rmsprop_initial": optax("rmsprop", 0.01, decay=0.9, eps=1e-10, initial_scale=1.0),
-    "rmsprop_debiased": optax("rmsprop", 0.01, decay=0.9, eps=1e-6, eps_in_sqrt=False, bias_correction=True),
-    "rmsprop_debiased_inside": optax("rmsprop", 0.01, decay=0.9, eps=1e-6, bias_correction=True),
-    "rmsprop_velocity_optax": optax("rmsprop", wave(0.01), decay=0.9, eps=1e-8, eps_in_sqrt=False, momentum=0.9),
-    "rmsprop_velocity_keras": keras("RMSprop", wave(0.01), rho=0.9, epsilon=1e-7, momentum=0.9),
-    # adam, adamw
-    "adam": torch("Adam", 0.01),
-    "adam_schedule": torch("Adam", wave(0.02), betas=(0.8, 0.99), eps=1e-6),
-    "adam_coupled": torch("Adam", 0.01, weight_decay=0.1),
-    "adam_maximize": torch("Adam", 0.01, weight_decay=0.1, maximize=True),
-    "adam_hat": keras("Adam", wave(0.02), epsilon=1e-5),
-    "adam_inside": optax("adam", 0.01, eps=0.0, eps_root=1e-6),
-    "adam_eps_root": optax("adam", 0.01, eps=1e-5, eps_root=1e-6),
-    "adam_biased": timm("lamb.Lamb", 0.01, bias_correction=False, weight_decay=0.0, max_grad_norm=None),
-    "adam_amsgrad_post": torch("Adam", 0.01, betas=(0.9, 0.9), amsgrad=True),
-    "adam_amsgrad_post_hat": keras("Adam", 0.01, beta_2=0.9, epsilon=1e-5, amsgrad=True),
-    "adam_amsgrad_pre": optax("amsgrad", wave(0.02), b2=0.9),
-    "adam_amsgrad_paper": optax("amsgrad", 0.01, b2=0.9, bias_correction_mu=False, bias_correction_nu=False),
-    "adamw": torch("AdamW", 0.01, weight_decay=0.1),
-    "adamw_default": torch("AdamW", 1e-3),
-    "adamw_schedule": torch("AdamW", wave(0.02), weight_decay=0.1),
-    "adamw_eps_root": optax("adamw", wave(0.02), weight_decay=0.1, eps_root=1e-6),
-    "adamw_hat": keras("AdamW", 0.01, epsilon=1e-5, weight_decay=0.1),
-    "adamw_amsgrad": torch("AdamW", 0.01, betas=(0.9, 0.9), weight_decay=0.1, amsgrad=True),
-    # nadam, radam
-    "nadam": torch("NAdam", 0.01),
-    "nadam_coupled": torch("NAdam", wave(0.02), momentum_decay=0.01, weight_decay=0.1),
-    "nadam_decoupled": torch("NAdam", 0.01, weight_decay=0.1, decoupled_weight_decay=True),
-    "nadam_keras": keras("Nadam", 0.01, epsilon=1e-7),
-    "nadam_constant": optax("nadam", wave(0.02)),
-    "radam": torch("RAdam", 0.01),
-    "radam_coupled": torch("RAdam", wave(0.02), betas=(0.9, 0.99), eps=1e-6, weight_decay=0.1),
-    "radam_decoupled": torch("RAdam", wave(0.02), weight_decay=0.1, decoupled_weight_decay=True),
-    "radam_outside": optax("radam", wave(0.02), eps=1e-5),
-    "radam_threshold": optax("radam", 0.01, threshold=4.0),
-    "radam_skip": po("RAdam", 0.1, degenerated_to_sgd=False),
-    # lion, adopt, adan
-    "lion": lion("Lion", 0.01),
-    "lion_decoupled": lion("Lion", wave(0.02), betas=(0.95, 0.98), weight_decay=0.1),
-    "lion_independent": po("Lion", wave(0.02), weight_decay=0.01, fixed_decay=True),
-    "adopt": adopt("ADOPT", 0.01),
-    "adopt_exponent": adopt("ADOPT", wave(0.02), clip_lambda=power(0.1)),
-    "adopt_unclipped": adopt("ADOPT", 0.01, betas=(0.9, 0.99), eps=0.01, clip_lambda=None),
-    "adopt_coupled": adopt("ADOPT", 0.01, weight_decay=0.1),
-    "adopt_decoupled": adopt("ADOPT", 0.01, weight_decay=0.1, decouple=True),
-    "adan": po("Adan", 0.01),
-    "adan_prox": optimi("Adan", wave(0.02), weight_decay=0.1, foreach=False, triton=False),
-    "adan_root": optax("adan", wave(0.02), eps_root=1e-6, weight_decay=0.1),
-    "adan_no_prox": po("Adan", 0.01, weight_decay=0.1, weight_decouple=True),
-    # ftrl; without L1 and from z0="prox" it is AdaGrad with eps = beta
-    "ftrl": po("FTRL", 0.1),
-    "ftrl_prox": torch("Adagrad", 0.1, eps=1.0, initial_accumulator_value=0.1),
-    "ftrl_schedule": torch("Adagrad", wave(0.1), eps=1.0),
-    "ftrl_framework_sigma": po("FTRL", wave(0.1), beta=1.0),
-    "ftrl_l1_l2": po("FTRL", 0.1, beta=1.0, lambda_1=0.5, lambda_2=0.1),
-    "ftrl_shrinkage": keras(
-        "Ftrl",
-        0.1,
-        beta=0.5,
-        l1_regularization_strength=0.1,
-        l2_regularization_strength=0.1,
-        l2_shrinkage_regularization_strength=0.01,
-    ),
-    "ftrl_lr_power": keras("Ftrl", 0.1, learning_rate_power=-0.7),
-    # cautious
-    "adamw_cautious": timm("adamw.AdamWLegacy", 0.01, weight_decay=0.1, caution=True, foreach=False),
-    "adamw_cautious_count": po(
-        "AdEMAMix", wave(0.02), alpha=0.0, weight_decay=0.1, weight_decouple=True, cautious=True
-    ),
-    "lion_cautious": c_lion("Lion", 0.01, weight_decay=0.1),
-    "lion_cautious_count": po("Lion", 0.01, betas=(0.95, 0.98), weight_decay=0.1, cautious=True),
-    "adopt_cautious": timm("adopt.Adopt", 0.01, clip_exp=0.25, caution=True, foreach=False),
-    "adopt_cautious_count": po("ADOPT", 0.01, clip_lambda=power(0.25, shift=1), cautious=True),
-    "adan_cautious": timm("adan.Adan", 0.01, betas=(0.98, 0.0, 0.99), caution=True, foreach=False),
-    "sgd_cautious": timm("sgdw.SGDW", 0.01, momentum=0.9, weight_decay=0.0, caution=True, foreach=False),
-    "sgd_nesterov_cautious": timm(
-        "sgdw.SGDW", 0.01, momentum=0.9, weight_decay=0.0, nesterov=True, caution=True, foreach=False
-    ),
-    "rmsprop_cautious": timm(
-        "rmsprop_tf.RMSpropTF", wave(0.02), momentum=0.9, lr_in_momentum=False, caution=True, foreach=False
-    ),
-    "lamb_cautious": timm("lamb.Lamb", 0.01, weight_decay=0.1, max_grad_norm=None, caution=True, foreach=False),
-    # norms, factors, matrices
-    "lamb": optax("lamb", 0.01),
-    "lamb_decay": optax("lamb", wave(0.02), weight_decay=0.1),
-    "lamb_clipped": timm("lamb.Lamb", 0.01, weight_decay=0.1, bias_correction=False, foreach=False),
-    "trust_ratio": optax(
-        "chain",
-        call("optax.scale_by_trust_ratio", min_norm=1.0, trust_coefficient=0.5, eps=0.1),
-        call("optax.scale", -0.1),
-    ),
-    "dog": optax("contrib.dog"),
-    "dog_reps": optax("contrib.dog", wave(1.0), ("heuristic", 0.01), weight_decay=0.1),
-    "adafactor": po("AdaFactor", 1.0, betas=(None, 0.999)),
-    "adafactor_momentum": timm(
-        "adafactor.Adafactor", None, min_dim_size_to_factor=0, betas=(0.9, 0.999), weight_decay=0.1
-    ),
-    "adafactor_warmup": po("AdaFactor", 1.0, betas=(None, 0.999), warmup_init=True),
-    "adafactor_absolute": timm("adafactor.Adafactor", wave(0.05), min_dim_size_to_factor=0),
-    "adafactor_scaled": po(
-        "AdaFactor", wave(0.1), betas=(None, 0.999), relative_step=False, decay_rate=-0.6, clip_threshold=0.5
-    ),
-    "adafactor_cautious": timm("adafactor.Adafactor", None, min_dim_size_to_factor=0, betas=(0.9, 0.999), caution=True),
-    "adafactor_cautious_count": po(
-        "AdaFactor", 1.0, betas=(0.9, 0.999), momentum_dtype=Named("torch.float64"), cautious=True
-    ),
-    "muon": _muon(0.02, weight_decay=0.0),
-    "muon_decay": _muon(wave(0.02), momentum=0.9, weight_decay=0.1),
-    "muon_match_rms": _muon(0.02, weight_decay=0.0, nesterov=False, adjust_lr_fn="match_rms_adamw"),
-    "muon_in_out": optax("contrib.muon", wave(0.02), eps=0.0),
-    "muon_coefficients": optax("contrib.muon", 0.02, nesterov=False, ns_coeffs="dion", consistent_rms=0.2, eps=0.0),
-    "muon_spectral": _muon_per_leaf(w=0.02, u=0.02 * sqrt(4 / 6)),
-    "muon_unscaled": _muon_per_leaf(w=0.02 / sqrt(5 / 4), u=0.02),
-    "muon_aux": Oracle(
-        {
-            "w": call("torch.optim.Muon", lr=0.02, weight_decay=0.1),
-            "b": call("torch.optim.AdamW", lr=0.003, betas=(0.9, 0.95), weight_decay=0.1, foreach=False),
-        },
-        patches=_FLOAT64,
-    ),
-    "shampoo": Oracle(call("pytorch_optimizer.Shampoo", lr=0.1)),
-    # modifiers
-    "clip_sgd": optax("chain", call("optax.clip_by_global_norm", 10.0), call("optax.sgd", 0.02, momentum=0.9)),
-    "clip_adamw": optax("chain", call("optax.clip_by_global_norm", 1.0), call("optax.adamw", 0.01, weight_decay=0.1)),
-    "clip_nonfinite": optax("chain", call("optax.clip_by_global_norm", 1.0), call("optax.sgd", 0.1)),
-    "accumulate_adam": optax("MultiSteps", call("optax.adam", 0.01), 4, accumulator_dtype="float64"),
-    "accumulate_adamw_schedule": optax(
-        "MultiSteps", call("optax.adamw", wave(0.02), weight_decay=0.1), 3, accumulator_dtype="float64"
-    ),
-    "accumulate_sum": optax(
-        "MultiSteps", call("optax.sgd", 0.01, momentum=0.9), 3, use_grad_mean=False, accumulator_dtype="float64"
-    ),
-    "skip_nonfinite": optax("apply_if_finite", call("optax.adam", wave(0.02)), 3),
-    "skip_nonfinite_gives_up": optax("apply_if_finite", call("optax.adam", 0.01), 2),
-    "lookahead": optax("lookahead", call("optax.adam", 0.01), 5, 0.5),
-    "lookahead_reset": optax("lookahead", call("optax.adam", 0.01), 6, 0.8, reset_state=True),
-}
+torch, po = maker("torch.optim", foreach=False), maker("pytorch_optimizer", foreach=False)
+timm, keras = maker("timm.optim"), maker("keras.optimizers", "learning_rate")
+lion, c_lion, adopt, optimi = (maker(p) for p in ("lion_pytorch", "lion_pytorch.cautious_lion", "adopt", "optimi"))

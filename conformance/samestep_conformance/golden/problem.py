@@ -8,6 +8,8 @@ and one by 30; one has a gradient of exactly zero in steps 1 to 5, another in st
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +17,14 @@ Leaves = dict[str, np.ndarray]
 Schedule = Callable[[int], float]
 
 STEPS = 50
+
+
+class Posed(Protocol):
+    """Where the params start, and the gradient at params in step t = 1, 2, ..."""
+
+    def params(self) -> Leaves: ...
+
+    def gradient(self, params: Leaves, t: int) -> Leaves: ...
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,93 @@ class Problem:
         return grads
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """Gradients that do not depend on the params: zeros, tiny ones, and a row that is there every tenth step only."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+    def params(self) -> Leaves:
+        return Problem(self.shapes).params()
+
+    def gradient(self, params: Leaves, t: int) -> Leaves:
+        rng = np.random.default_rng([2027, t])
+        grads = {}
+        for leaf, shape in self.shapes.items():
+            g = rng.uniform(-1.0, 1.0, shape)
+            g[rng.uniform(size=shape) < 0.2] = 0.0
+            g[1] *= 1e-4
+            if t % 10:
+                g[3] = 0.0
+            grads[leaf] = g
+        return grads
+
+
+@dataclass(frozen=True)
+class Rosenbrock:
+    """Valleys of Rosenbrock's function, ((1 - x)^2 + 100 (y - x^2)^2) / 200, one for each pair (x, y) of a leaf."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+    def params(self) -> Leaves:
+        made = {}
+        for leaf, shape in self.shapes.items():
+            p = np.empty(shape).reshape(-1, 2)
+            p[:, 0], p[:, 1] = np.linspace(-1.2, 0.7, len(p)), 1.0
+            made[leaf] = p.reshape(shape)
+        return made
+
+    def gradient(self, params: Leaves, t: int) -> Leaves:
+        grads = {}
+        for leaf, p in params.items():
+            x, y = p.reshape(-1, 2).T
+            g = np.stack([(x - 1) / 100 - 2 * x * (y - x * x), y - x * x], axis=1)
+            grads[leaf] = g.reshape(p.shape)
+        return grads
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax regression on 300 of the UCI digits, the whole batch in every step; from zeros; "b" may be left out."""
+
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"w": (64, 10), "b": (10,)})
+
+    def params(self) -> Leaves:
+        return {leaf: np.zeros(shape) for leaf, shape in self.shapes.items()}
+
+    def gradient(self, params: Leaves, t: int) -> Leaves:
+        x, labels = _digits()
+        z = x @ params["w"] + params.get("b", 0.0)
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        error = (e / e.sum(axis=1, keepdims=True) - np.eye(10)[labels]) / len(x)
+        grads = {"w": x.T @ error, "b": error.sum(axis=0)}
+        return {leaf: grads[leaf] for leaf in params}
+
+
+@cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return found.data[:300] / 16.0, found.target[:300]
+
+
 PROBLEMS = {
     "vector": Problem({"w": (5, 4), "b": (7,)}),
     "matrix": Problem({"w": (5, 4), "u": (4, 6)}),
     "bursts": Problem({"w": (5, 4), "b": (7,)}, bad={7: np.inf, 20: np.nan, 21: -np.inf, 22: np.nan}),
+}
+
+# On which every optimizer is held to the other library itself (tests/test_problems.py); nothing of them is recorded.
+LIVE: dict[str, Posed] = {
+    "recorded": Recorded({"w": (5, 4), "b": (7,)}),
+    "rosenbrock": Rosenbrock({"w": (4, 6), "b": (4,)}),
+    "digits": Softmax(),
+}
+MATRICES: dict[str, Posed] = {  # the same for what takes nothing but matrices
+    "recorded": Recorded({"w": (5, 4), "u": (4, 6)}),
+    "rosenbrock": Rosenbrock({"w": (4, 6), "u": (5, 4)}),
+    "digits": Softmax({"w": (64, 10)}),
 }
 
 

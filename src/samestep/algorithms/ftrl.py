@@ -14,7 +14,9 @@ from typing import Annotated, Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..page import Domain, Slot, full, nonnegative, positive, update
+from ..hypers import Domain
+from ..page import full, nonnegative, positive, update
+from ..slots import Slot
 
 nonpositive = Annotated[float, Domain("at most 0", lambda x: x <= 0)]
 

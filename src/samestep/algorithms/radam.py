@@ -15,9 +15,10 @@ from typing import Annotated, Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..hypers import Domain
 from ..modifiers.decay import MODES
 from ..modifiers.descend import descend
-from ..page import Domain, direction, nonnegative, unit, update, zeros
+from ..page import direction, nonnegative, unit, update, zeros
 
 above_four = Annotated[float, Domain("at least 4", lambda x: x >= 4)]  # below, r is the root of a negative number
 

@@ -1,26 +1,6 @@
-"""INDEPENDENT TRANSCRIPTIONS, for what no package has: the card in plain NumPy, written without looking at our pages.
-
-They are weaker evidence than the golden trajectories: both sides were written from one text.
-"""
-
-from collections.abc import Callable, Iterator
-from typing import Any
+"""Options of pages that have a package otherwise; in plain NumPy, written without looking at our pages."""
 
 import numpy as np
-
-from samestep_conformance.golden.problem import PROBLEMS, STEPS, Leaves
-
-Rule = Callable[[dict[str, Any], np.ndarray, np.ndarray, int], np.ndarray]
-
-
-def run(rule: Rule) -> Iterator[Leaves]:
-    """The params after each step of `rule(state of the leaf, p, g, t) -> p`."""
-    params = PROBLEMS["vector"].params()
-    states: dict[str, dict[str, Any]] = {leaf: {} for leaf in params}
-    for t in range(1, STEPS + 1):
-        grads = PROBLEMS["vector"].gradient(params, t)
-        params = {leaf: rule(states[leaf], p, grads[leaf], t) for leaf, p in params.items()}
-        yield params
 
 
 def amsgrad_inplace(s, p, g, t):
@@ -59,7 +39,7 @@ def lion_mask_only(s, p, g, t):
     return p - 0.01 * np.where(u * g > 0, u, 0.0)
 
 
-TRANSCRIPTIONS: dict[str, tuple[Callable[[Any], Any], Rule]] = {
+TRANSCRIPTIONS = {
     "adam_amsgrad_inplace": (lambda ss: ss.adam(0.01, beta2=0.9, amsgrad="inplace"), amsgrad_inplace),
     "adan_paper": (
         lambda ss: ss.adan(0.01, eps=1e-4, eps_mode="inside", bias_correction=False, weight_decay=0.1),

@@ -1,0 +1,39 @@
+"""Factored second moments: adafactor."""
+
+from ..case import Case
+from ..oracles import Named, po, timm
+from ..problem import wave
+
+CASES = [
+    Case("adafactor", lambda ss: ss.adafactor(), po("AdaFactor", 1.0, betas=(None, 0.999))),
+    Case(
+        "adafactor_momentum",
+        lambda ss: ss.adafactor(beta1=0.9, weight_decay=0.1),
+        timm("adafactor.Adafactor", None, min_dim_size_to_factor=0, betas=(0.9, 0.999), weight_decay=0.1),
+    ),
+    Case(
+        "adafactor_warmup",
+        lambda ss: ss.adafactor(warmup_init=True),
+        po("AdaFactor", 1.0, betas=(None, 0.999), warmup_init=True),
+    ),
+    Case(
+        "adafactor_absolute",
+        lambda ss: ss.adafactor(wave(0.05), relative_step=False, scale_parameter=False),
+        timm("adafactor.Adafactor", wave(0.05), min_dim_size_to_factor=0),
+    ),
+    Case(
+        "adafactor_scaled",
+        lambda ss: ss.adafactor(wave(0.1), relative_step=False, decay_rate=0.6, clip_threshold=0.5),
+        po("AdaFactor", wave(0.1), betas=(None, 0.999), relative_step=False, decay_rate=-0.6, clip_threshold=0.5),
+    ),
+    Case(
+        "adafactor_cautious",
+        lambda ss: ss.adafactor(beta1=0.9, cautious="mean"),
+        timm("adafactor.Adafactor", None, min_dim_size_to_factor=0, betas=(0.9, 0.999), caution=True),
+    ),
+    Case(
+        "adafactor_cautious_count",
+        lambda ss: ss.adafactor(beta1=0.9, cautious="count"),
+        po("AdaFactor", 1.0, betas=(0.9, 0.999), momentum_dtype=Named("torch.float64"), cautious=True),
+    ),
+]

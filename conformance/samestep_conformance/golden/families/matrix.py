@@ -1,0 +1,90 @@
+"""Matrix methods: muon, shampoo."""
+
+from math import sqrt
+from typing import Any
+
+from ..case import Case
+from ..oracles import Oracle, call, optax
+from ..problem import Schedule, wave
+
+DION = (  # a published list of Newton-Schulz coefficients, one triple per step
+    (4.0848, -6.8946, 2.9270),
+    (3.9505, -6.3029, 2.6377),
+    (3.7418, -5.5913, 2.3037),
+    (2.8769, -3.1427, 1.2046),
+    (2.8366, -3.0525, 1.2012),
+)
+
+_FLOAT64 = {"torch.Tensor.bfloat16": "torch.Tensor.clone"}  # torch's Muon then iterates in its input's precision
+
+
+def _muon(lr: float | Schedule, **kwargs: Any) -> Oracle:
+    first = lr(0) if callable(lr) else lr
+    return Oracle(call("torch.optim.Muon", lr=first, **kwargs), lr if callable(lr) else None, _FLOAT64)
+
+
+def _muon_per_leaf(**rates: float) -> Oracle:
+    """Other scales of the step: torch's is sqrt(max(1, rows / cols)), the rest is in the rate of each leaf."""
+    calls = {leaf: call("torch.optim.Muon", lr=lr, weight_decay=0.0) for leaf, lr in rates.items()}
+    return Oracle(calls, patches=_FLOAT64)
+
+
+CASES = [
+    Case("muon", lambda ss: ss.muon(), _muon(0.02, weight_decay=0.0), problem="matrix"),
+    Case(
+        "muon_decay",
+        lambda ss: ss.muon(wave(0.02), momentum=0.9, weight_decay=0.1),
+        _muon(wave(0.02), momentum=0.9, weight_decay=0.1),
+        problem="matrix",
+    ),
+    Case(
+        "muon_match_rms",
+        lambda ss: ss.muon(0.02, nesterov=False, scale="match_rms"),
+        _muon(0.02, weight_decay=0.0, nesterov=False, adjust_lr_fn="match_rms_adamw"),
+        problem="matrix",
+    ),
+    Case(
+        "muon_in_out",
+        lambda ss: ss.muon(wave(0.02), bias_correction=True, layout="in_out"),
+        optax("contrib.muon", wave(0.02), eps=0.0),
+        problem="matrix",
+    ),
+    Case(
+        "muon_coefficients",
+        lambda ss: ss.muon(
+            0.02, nesterov=False, bias_correction=True, ns_coeffs=DION, scale="match_rms", layout="in_out"
+        ),
+        optax("contrib.muon", 0.02, nesterov=False, ns_coeffs="dion", consistent_rms=0.2, eps=0.0),
+        problem="matrix",
+    ),
+    Case(
+        "muon_spectral",
+        lambda ss: ss.muon(scale="spectral"),
+        _muon_per_leaf(w=0.02, u=0.02 * sqrt(4 / 6)),
+        problem="matrix",
+    ),
+    Case(
+        "muon_unscaled",
+        lambda ss: ss.muon(scale="none"),
+        _muon_per_leaf(w=0.02 / sqrt(5 / 4), u=0.02),
+        problem="matrix",
+    ),
+    Case(
+        "muon_aux",
+        lambda ss: ss.muon(0.02, aux_lr=0.003, weight_decay=0.1),
+        Oracle(
+            {
+                "w": call("torch.optim.Muon", lr=0.02, weight_decay=0.1),
+                "b": call("torch.optim.AdamW", lr=0.003, betas=(0.9, 0.95), weight_decay=0.1, foreach=False),
+            },
+            patches=_FLOAT64,
+        ),
+    ),
+    Case(
+        "shampoo",
+        lambda ss: ss.shampoo(0.1),
+        Oracle(call("pytorch_optimizer.Shampoo", lr=0.1)),
+        problem="matrix",
+        exceptions={"recorded": (1e-9, "inverse roots of nearly singular sums: 1.3e-12 seen, part C 4")},
+    ),
+]

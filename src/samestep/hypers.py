@@ -1,0 +1,109 @@
+"""Hyperparameters: the domains that a page declares, what is a number and what an option, and their checks."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from .errors import HyperparameterError, names
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The numbers a hyperparameter may be, in words and as a test."""
+
+    words: str
+    holds: Callable[[float], bool] = field(compare=False)
+
+
+unit = Annotated[float, Domain("in [0, 1)", lambda x: 0 <= x < 1)]
+fraction = Annotated[float, Domain("in [0, 1]", lambda x: 0 <= x <= 1)]
+nonnegative = Annotated[float, Domain("at least 0", lambda x: x >= 0)]
+positive = Annotated[float, Domain("above 0", lambda x: x > 0)]
+count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """One hyperparameter of a page, as its signature declares it."""
+
+    name: str
+    default: Any  # inspect.Parameter.empty: must be given
+    optional: bool  # None is allowed, and an option then
+    number: bool  # a run-time number; else an option, part of the program's key
+    domains: tuple[Domain, ...]
+    choices: tuple | None
+    type: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is inspect.Parameter.empty
+
+    def check(self, value: Any) -> Any:
+        """The value as it is kept, or an error that says what is allowed."""
+        if value is None and self.optional:
+            return None
+        if self.number:
+            return value if callable(value) else self.check_number(value)
+        if self.choices is not None:
+            if not any(value is c or (type(value) is type(c) and value == c) for c in self.choices):
+                raise HyperparameterError(f"{self.name} must be one of {names(self.choices)}; got {value!r}")
+        elif type(value) is not self.type and not (self.type is tuple and isinstance(value, tuple)):
+            raise HyperparameterError(
+                f"{self.name} is an option of type {self.type.__name__}, fixed when the optimizer is built; "
+                f"got {value!r}"
+            )
+        return self._in_domain(value)
+
+    def check_number(self, value: Any) -> float:
+        """A run-time number as a float; anything else, nan, and what lies outside the domain are refused."""
+        try:
+            if isinstance(value, bool | str) or value is None:
+                raise TypeError
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            rule = f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}"
+            traced = f"; one that is traced is given to a step: step(..., {self.name}=...)"
+            raise HyperparameterError(rule + traced if hasattr(value, "shape") else rule) from None
+        if number != number:
+            raise HyperparameterError(
+                f"{self.name} must be a number, not nan; check the schedule or the value that was passed"
+            )
+        return self._in_domain(number)
+
+    def _in_domain(self, value: Any) -> Any:
+        for domain in self.domains:
+            if not domain.holds(value):
+                raise HyperparameterError(f"{self.name} must be {domain.words}; got {value!r}")
+        return value
+
+
+def declared(name: str, default: Any, annotation: Any) -> Hyper:
+    """What a signature says of one hyperparameter: its default decides whether it is a number or an option."""
+    optional, choices = default is None, None
+    domains: list[Domain] = []
+    stack, types_ = [annotation], []
+    while stack:
+        a = stack.pop()
+        if a is types.NoneType or a is None:
+            optional = True
+        elif isinstance(a, types.UnionType) or typing.get_origin(a) is typing.Union:
+            stack.extend(typing.get_args(a))
+        elif typing.get_origin(a) is Annotated:
+            domains.extend(m for m in typing.get_args(a)[1:] if isinstance(m, Domain))
+            stack.append(typing.get_args(a)[0])
+        elif typing.get_origin(a) is Literal:
+            choices = (choices or ()) + typing.get_args(a)
+        else:
+            types_.append(a)
+    if default is inspect.Parameter.empty or default is None:
+        number = not choices and not any(t in (int, bool, str, tuple) for t in types_)
+    else:
+        number = isinstance(default, float)
+    kind = type(default) if default is not inspect.Parameter.empty and default is not None else (types_ or [float])[0]
+    return Hyper(name, default, optional, number, tuple(domains), choices, typing.get_origin(kind) or kind)

@@ -1,0 +1,59 @@
+"""INDEPENDENT TRANSCRIPTIONS, for what no package has: the paper in plain NumPy, written without looking at our pages.
+
+They are weaker evidence than the golden trajectories: both sides were written from one text. A file in the folder
+`transcriptions` has a table TRANSCRIPTIONS: name -> (how it is written with samestep, the rule), where
+`rule(s, p, g, t) -> p` steps one leaf and keeps its state in the dict s; and a table WHOLE of that form, whose rules
+step all leaves, `rule(s, params, grads, t) -> params`, for what has totals.
+"""
+
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samestep as ss
+from samestep_conformance.golden.problem import LIVE, PROBLEMS, STEPS, Leaves
+
+FOUND = {}  # name -> (make, a rule of all leaves)
+
+
+def leafwise(rule):
+    """A rule of one leaf as a rule of all."""
+
+    def whole(s, params, grads, t):
+        return {leaf: rule(s.setdefault(leaf, {}), p, grads[leaf], t) for leaf, p in params.items()}
+
+    return whole
+
+
+for file in sorted(Path(__file__).with_name("transcriptions").glob("*.py")):
+    tables = runpy.run_path(str(file))
+    of_leaves = {name: (make, leafwise(rule)) for name, (make, rule) in tables.get("TRANSCRIPTIONS", {}).items()}
+    more = of_leaves | tables.get("WHOLE", {})
+    assert more, f"{file.name} has no table"
+    assert not FOUND.keys() & more.keys(), f"{file.name}: a name stands in two tables"
+    FOUND |= more
+
+
+def transcribed(rule, problem) -> Iterator[Leaves]:
+    """The params after each step of a rule."""
+    params, state = problem.params(), {}
+    for t in range(1, STEPS + 1):
+        params = rule(state, params, problem.gradient(params, t), t)
+        yield params
+
+
+@pytest.mark.parametrize("problem", ["vector", *LIVE])
+@pytest.mark.parametrize("name", FOUND)
+def test_transcription(name, problem):
+    make, rule = FOUND[name]
+    optimizer, problem = make(ss), (PROBLEMS | LIVE)[problem]
+    params = problem.params()
+    state = optimizer.init(params)
+    for t, expected in enumerate(transcribed(rule, problem), start=1):
+        params, state = optimizer.step(params, problem.gradient(params, t), state)
+        for leaf, a in expected.items():
+            error = np.abs(a - params[leaf]) / np.maximum(1.0, np.abs(a))
+            assert np.isfinite(a).all() and error.max() <= 1e-12, f"{leaf} is off by {error.max():.1e} in step {t}"
