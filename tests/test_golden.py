@@ -20,19 +20,21 @@ def same(ours: Leaves, theirs: Leaves, tolerance: float, t: int) -> None:
         assert error.max() <= tolerance, f"{leaf} is off by {error.max():.1e} in step {t}"
 
 
-def trajectory(make: Callable[[object], ss.Optimizer], problem: str) -> Iterator[tuple[int, Leaves]]:
+def trajectory(
+    make: Callable[[object], ss.Optimizer], problem: str, evaluated: bool = False
+) -> Iterator[tuple[int, Leaves]]:
     optimizer = make(ss)
     params = PROBLEMS[problem].params()
     state = optimizer.init(params)
     for t in range(1, STEPS + 1):
         params, state = optimizer.step(params, PROBLEMS[problem].gradient(params, t), state)
-        yield t, params
+        yield t, optimizer.eval_params(params, state) if evaluated else params
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_golden(case):
     theirs = read(case.name)["steps"]
-    for t, ours in trajectory(case.ours, case.problem):
+    for t, ours in trajectory(case.ours, case.problem, case.theirs.evaluated):
         same(ours, theirs[t - 1], case.tolerance, t)
 
 

@@ -16,6 +16,9 @@ from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.radam import radam, scale_by_radam
 from .algorithms.rmsprop import rmsprop, scale_by_rmsprop
+from .algorithms.schedule_free import schedule_free_sgd, schedule_free_sgd_step
+from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_adamw_step
+from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .backend import backends, use_backend
@@ -137,6 +140,12 @@ __all__ = [
     "scale_by_radam",
     "scale_by_rmsprop",
     "scale_by_shampoo",
+    "schedule_free_adamw",
+    "schedule_free_adamw_step",
+    "schedule_free_radam",
+    "schedule_free_radam_step",
+    "schedule_free_sgd",
+    "schedule_free_sgd_step",
     "schedules",
     "sgd",
     "shampoo",

@@ -63,11 +63,13 @@ class Oracle:
     """The other library's optimizer, one for all leaves or one per leaf.
 
     `lr` is set before each step where the class takes no schedule. `patches` replace one attribute by another.
+    `evaluated`: what is compared is where the library evaluates (`eval_params`), not where it takes gradients.
     """
 
     calls: Call | dict[str, Call]
     lr: Schedule | None = None
     patches: dict[str, str] = field(default_factory=dict)
+    evaluated: bool = False
 
     @property
     def library(self) -> str:
@@ -75,7 +77,7 @@ class Oracle:
         return call.path.split(".")[0]
 
     def run(self, problem: Posed) -> list[Leaves]:
-        """The params after each step."""
+        """The params after each step, or those to evaluate at."""
         steps = []
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # theirs, of each other
@@ -84,8 +86,9 @@ class Oracle:
             params = problem.params()
             advance = _RUNNERS.get(self.library, _torch)(self, params, stack)
             for t in range(1, STEPS + 1):
-                params = advance(problem.gradient(params, t), t - 1)
-                steps.append(params)
+                found = advance(problem.gradient(params, t), t - 1)
+                params, shown = found if self.evaluated else (found, found)
+                steps.append(shown)
         return steps
 
     def described(self) -> dict[str, Any]:
@@ -95,6 +98,7 @@ class Oracle:
             "oracle": str(calls) if isinstance(calls, Call) else {leaf: str(call) for leaf, call in calls.items()},
             **({"lr of each step": _written(self.lr)} if self.lr else {}),
             **({"patched": self.patches} if self.patches else {}),
+            **({"compared": "where it evaluates"} if self.evaluated else {}),
         }
 
     def versions(self) -> dict[str, str]:
@@ -128,7 +132,8 @@ def _in_a_file_of_its_name(name: str) -> Any:
         raise AttributeError(name) from None
 
 
-Advance = Callable[[Leaves, int], Leaves]  # gradients and the count of steps before -> params
+# gradients and the count of steps before -> params; with `evaluated` a pair, those and where to evaluate
+Advance = Callable[[Leaves, int], Any]
 
 
 def _torch(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
@@ -142,7 +147,13 @@ def _torch(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
     else:
         optimizers = [call([leaves[leaf]]) for leaf, call in oracle.calls.items()]
 
-    def advance(grads: Leaves, count: int) -> Leaves:
+    def switched(mode: str) -> Leaves:
+        """The params as some classes have them in this mode, "train" or "eval"."""
+        for optimizer in optimizers:
+            getattr(optimizer, mode, lambda: None)()
+        return {leaf: p.detach().numpy().copy() for leaf, p in leaves.items()}
+
+    def advance(grads: Leaves, count: int) -> Any:
         for leaf, g in grads.items():
             leaves[leaf].grad = torch.from_numpy(g)
         for optimizer in optimizers:
@@ -150,8 +161,10 @@ def _torch(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
                 for group in optimizer.param_groups:
                     group["lr"] = oracle.lr(count)
             optimizer.step()
-        return {leaf: p.detach().numpy().copy() for leaf, p in leaves.items()}
+        shown = switched("eval") if oracle.evaluated else None
+        return (switched("train"), shown) if oracle.evaluated else switched("train")
 
+    switched("train")
     return advance
 
 
@@ -219,9 +232,10 @@ def call(path: str, *args: Any, **kwargs: Any) -> Call:
 def maker(prefix: str, lr_name: str = "lr", **common: Any) -> Callable[..., Oracle]:
     """Oracles from one module of classes that take a number as lr; a schedule is driven."""
 
-    def oracle(name: str, lr: float | Schedule, **kwargs: Any) -> Oracle:
+    def oracle(name: str, lr: float | Schedule, evaluated: bool = False, **kwargs: Any) -> Oracle:
         first = lr(0) if callable(lr) else lr
-        return Oracle(call(f"{prefix}.{name}", **{lr_name: first}, **kwargs, **common), lr if callable(lr) else None)
+        called = call(f"{prefix}.{name}", **{lr_name: first}, **kwargs, **common)
+        return Oracle(called, lr if callable(lr) else None, evaluated=evaluated)
 
     return oracle
 

@@ -28,6 +28,14 @@ def _rho(beta2, t):
     return rho_inf, rho_inf - 2 * t * beta2**t / (1 - beta2**t)
 
 
+def rectification(xp, beta2, t, threshold):
+    """Whether rho is above the threshold, and r."""
+    rho_inf, rho = _rho(beta2, t)
+    rectified = rho > threshold
+    length = xp.where(rectified, rho, rho_inf)  # what `where` drops below has derivatives too
+    return rectified, xp.sqrt((length - 4) * (length - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * length))
+
+
 @direction(m=zeros, v=zeros)
 def scale_by_radam(
     u,
@@ -54,10 +62,7 @@ def scale_by_radam(
     xp = array_namespace(u)
     m = beta1 * m + (1 - beta1) * u
     v = beta2 * v + (1 - beta2) * u * u
-    rho_inf, rho = _rho(beta2, t)
-    rectified = rho > threshold
-    length = xp.where(rectified, rho, rho_inf)  # what `where` drops below has derivatives too
-    r = xp.sqrt((length - 4) * (length - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * length))
+    rectified, r = rectification(xp, beta2, t, threshold)
     c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
     if eps_mode == "inside":
         root = xp.sqrt(v + s * s * eps)
@@ -92,15 +97,12 @@ def radam(
 
     Args:
         lr: step size, 1e-3.
-        weight_decay: decay; 0 leaves the part out.
-        decay: "coupled", added to the gradient, or "decoupled", p <- p (1 - lr weight_decay).
+        weight_decay, decay: 0 leaves it out; "coupled", added to the gradient, or "decoupled", p (1 - lr weight_decay).
         beta1, beta2: the decay of m and v, 0.9 and 0.999; beta2 below 2/3 never reaches the default threshold.
-        eps: keeps the quotient finite, 1e-8.
-        eps_mode: "hat" as above (torch); "outside": sqrt(v_hat) + eps (optax); "inside": sqrt(v_hat + eps).
+        eps, eps_mode: 1e-8; "hat" as above (torch); "outside": sqrt(v_hat) + eps (optax); "inside": sqrt(v_hat + eps).
         threshold: of rho, 5 and never below 4; with beta2 = 0.999 the sixth step is the first above it.
         fallback: "sgd" as above; "skip": no step and no decay until then, as in the authors' code.
-        maximize: climb instead of descend, False.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.
 
