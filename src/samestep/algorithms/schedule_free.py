@@ -16,7 +16,9 @@ from ..constructor import named
 from ..hypers import Domain
 from ..page import copy, nonnegative, update
 
-ALONE = "it moves z by the gradient at p and averages: a direction before it would be moved along in the gradient's place"
+ALONE = (
+    "it moves z by the gradient at p and averages: a direction before it would be moved along in the gradient's place"
+)
 between = Annotated[float, Domain("between 0 and 1", lambda x: 0 < x < 1)]
 
 

@@ -23,7 +23,13 @@ CASES = [
         "schedule_free_adamw_eval",
         lambda ss: ss.schedule_free_adamw(0.01, weight_decay=0.1, warmup=10, r=1.0, beta1=0.8, beta2=0.99, eps=1e-4),
         schedulefree(
-            "AdamWScheduleFree", 0.01, weight_decay=0.1, warmup_steps=10, r=1, betas=(0.8, 0.99), eps=1e-4,
+            "AdamWScheduleFree",
+            0.01,
+            weight_decay=0.1,
+            warmup_steps=10,
+            r=1,
+            betas=(0.8, 0.99),
+            eps=1e-4,
             evaluated=True,
         ),  # fmt: skip
     ),
