@@ -5,7 +5,7 @@ which gradients are taken; its average x, at which to evaluate, is kept in no sl
 
     l = lr min(1, t / warmup);  l_max <- max(l_max, l);  w = t^r l_max^weight_lr_power;  W <- W + w
     c = w / W, or 0 where W is 0;   d = g + weight_decay p
-    z <- z - l d;   x <- (1 - c) x + c z;   p <- momentum x + (1 - momentum) z,   so x = (p - (1 - momentum) z) / momentum
+    z <- z - l d;   x <- (1 - c) x + c z;   p <- momentum x + (1 - momentum) z,  from which x follows
 """
 
 from typing import Annotated
@@ -20,6 +20,7 @@ ALONE = (
     "it moves z by the gradient at p and averages: a direction before it would be moved along in the gradient's place"
 )
 between = Annotated[float, Domain("between 0 and 1", lambda x: 0 < x < 1)]
+steps = Annotated[int, Domain("at least 0", lambda x: x >= 0)]
 
 
 def warmed(xp, lr, t, warmup):
@@ -27,15 +28,15 @@ def warmed(xp, lr, t, warmup):
     return lr * xp.minimum(1.0, t / warmup) if warmup > 0 else lr
 
 
-def averaged(p, z, d, l, t, lr_max, weight_sum, momentum, r, weight_lr_power):
-    """What every Schedule-Free method does with its direction d and its step size l."""
+def averaged(p, z, d, step, t, lr_max, weight_sum, momentum, r, weight_lr_power):
+    """What every Schedule-Free method does with its direction d and its step size."""
     xp = array_namespace(p)
-    lr_max = xp.maximum(lr_max, l)
+    lr_max = xp.maximum(lr_max, step)
     w = t**r * lr_max**weight_lr_power
     weight_sum = weight_sum + w
     c = xp.where(weight_sum == 0, 0.0, w / weight_sum)
-    p = p + c * (z - p) + l * (momentum * (1 - c) - 1) * d
-    return {"p": p, "z": z - l * d, "lr_max": lr_max, "weight_sum": weight_sum}
+    p = p + c * (z - p) + step * (momentum * (1 - c) - 1) * d
+    return {"p": p, "z": z - step * d, "lr_max": lr_max, "weight_sum": weight_sum}
 
 
 def _at_x(p, z, *, momentum):
@@ -54,7 +55,7 @@ def schedule_free_sgd_step(
     lr: nonnegative,
     momentum: between = 0.9,
     weight_decay: nonnegative | None = None,
-    warmup: int = 0,
+    warmup: steps = 0,
     r: nonnegative = 0.0,
     weight_lr_power: nonnegative = 2.0,
 ):
@@ -69,8 +70,8 @@ def schedule_free_sgd_step(
     True
     """
     d = u if weight_decay is None else u + weight_decay * p
-    l = warmed(array_namespace(p), lr, t, warmup)
-    return averaged(p, z, d, l, t, lr_max, weight_sum, momentum, r, weight_lr_power)
+    step = warmed(array_namespace(p), lr, t, warmup)
+    return averaged(p, z, d, step, t, lr_max, weight_sum, momentum, r, weight_lr_power)
 
 
 @named(schedule_free_sgd_step)

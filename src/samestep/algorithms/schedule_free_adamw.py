@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..page import copy, nonnegative, unit, update, zeros
-from .schedule_free import ALONE, averaged, between, warmed
+from .schedule_free import ALONE, averaged, between, steps, warmed
 
 
 def at_x(p, z, *, beta1):
@@ -42,7 +42,7 @@ def schedule_free_adamw_step(
     eps: nonnegative = 1e-8,
     weight_decay: nonnegative | None = None,
     decay_at_z: bool = False,
-    warmup: int = 0,
+    warmup: steps = 0,
     r: nonnegative = 0.0,
     weight_lr_power: nonnegative = 2.0,
     form: Literal["reference", "paper"] = "reference",
@@ -59,11 +59,11 @@ def schedule_free_adamw_step(
     """
     xp, s = array_namespace(p), (1 - beta2**t) ** 0.5
     v = beta2 * v + (1 - beta2) * u * u
-    l = warmed(xp, lr, t, warmup)
+    step = warmed(xp, lr, t, warmup)
     d = u / (xp.sqrt(v) + eps) if form == "paper" else s * u / (xp.sqrt(v) + s * eps)
     d = decayed(d, p, z, weight_decay, decay_at_z)
-    l = s * l if form == "paper" else l
-    return {**averaged(p, z, d, l, t, lr_max, weight_sum, beta1, r, weight_lr_power), "v": v}
+    step = s * step if form == "paper" else step
+    return {**averaged(p, z, d, step, t, lr_max, weight_sum, beta1, r, weight_lr_power), "v": v}
 
 
 @named(schedule_free_adamw_step)

@@ -52,8 +52,8 @@ def schedule_free_radam_step(
     rectified, length = rectification(xp, beta2, t, 4.0)
     d = xp.where(rectified, s * u / (xp.sqrt(v) + s * eps), u)
     d = decayed(d, p, z, weight_decay, decay_at_z)
-    l = lr * xp.where(rectified, length, 0.0 if silent_sgd_phase else 1.0)
-    return {**averaged(p, z, d, l, t, lr_max, weight_sum, beta1, r, weight_lr_power), "v": v}
+    step = lr * xp.where(rectified, length, 0.0 if silent_sgd_phase else 1.0)
+    return {**averaged(p, z, d, step, t, lr_max, weight_sum, beta1, r, weight_lr_power), "v": v}
 
 
 @named(schedule_free_radam_step)
@@ -63,7 +63,8 @@ def schedule_free_radam(lr: nonnegative = 2.5e-3, *, weight_decay: nonnegative =
         l = lr r(t) where rho(t) > 4, as in `radam`; elsewhere no step;  the rest as in `schedule_free_adamw`
 
     Args:
-        lr, beta1, beta2, eps, weight_decay, decay_at_z: as in `schedule_free_adamw`, 2.5e-3, 0.9, 0.999, 1e-8, 0, False.
+        lr, beta1, beta2, eps: as in `schedule_free_adamw`, 2.5e-3, 0.9, 0.999 and 1e-8.
+        weight_decay, decay_at_z: as there, 0 and False.
         r, weight_lr_power: as in `schedule_free_sgd`, 0 and 2.
         silent_sgd_phase: take no step until rho > 4, True; else steps with l = lr, d = g + weight_decay p.
         maximize: climb instead of descend, False.

@@ -31,7 +31,7 @@ CASES = [
             betas=(0.8, 0.99),
             eps=1e-4,
             evaluated=True,
-        ),  # fmt: skip
+        ),
     ),
     Case(
         "schedule_free_adamw_decay_at_z",
