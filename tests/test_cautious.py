@@ -29,14 +29,21 @@ GIVEN = {
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.9, "form": "ema"}],
 }
 CASES = [(name, given) for name in FOUND for given in GIVEN.get(name, [{}])]
-NO_MEMORY = ("adagrad", "dog")  # their direction has the gradient's sign everywhere: the mask drops zeros only
+NO_MEMORY = (
+    "adagrad",
+    "dog",
+    "online_rmsprop",
+    "sc_adagrad",
+    "sc_rmsprop",
+)  # their direction has the gradient's sign everywhere: the mask drops zeros only
 AFTER = {"lamb": "scale_by_adam"}  # the mask stands behind this page; elsewhere behind the last direction
 
 
 def made(name, given, **more):
     constructor = getattr(ss, name)
-    lr = constructor.__signature__.parameters["lr"].default
-    return constructor(**{"lr": 10 * lr, "weight_decay": 0.1, **given, **more})
+    own = constructor.__signature__.parameters
+    decay = {"weight_decay": 0.1} if "weight_decay" in own else {}
+    return constructor(**{"lr": 10 * own["lr"].default, **decay, **given, **more})
 
 
 @ss.update()

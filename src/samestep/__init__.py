@@ -14,11 +14,13 @@ from .algorithms.lamb import add_decay, lamb
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
+from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
 from .algorithms.radam import radam, scale_by_radam
 from .algorithms.rmsprop import rmsprop, scale_by_rmsprop
 from .algorithms.schedule_free import schedule_free_sgd, schedule_free_sgd_step
 from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_adamw_step
 from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
+from .algorithms.sc_adagrad import sc_adagrad, sc_rmsprop, scale_by_sc_adagrad, scale_by_sc_rmsprop
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .backend import backends, use_backend
@@ -121,12 +123,15 @@ __all__ = [
     "nonnegative",
     "normal",
     "ones",
+    "online_rmsprop",
     "positive",
     "radam",
     "random_bits",
     "rmsprop",
     "rounded",
     "rows",
+    "sc_adagrad",
+    "sc_rmsprop",
     "scalar",
     "scale_by_adafactor",
     "scale_by_adagrad",
@@ -137,8 +142,11 @@ __all__ = [
     "scale_by_lion",
     "scale_by_muon",
     "scale_by_nadam",
+    "scale_by_online_rmsprop",
     "scale_by_radam",
     "scale_by_rmsprop",
+    "scale_by_sc_adagrad",
+    "scale_by_sc_rmsprop",
     "scale_by_shampoo",
     "schedule_free_adamw",
     "schedule_free_adamw_step",

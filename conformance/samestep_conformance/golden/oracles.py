@@ -62,7 +62,9 @@ def _written(x: Any) -> str:
 class Oracle:
     """The other library's optimizer, one for all leaves or one per leaf.
 
-    `lr` is set before each step where the class takes no schedule. `patches` replace one attribute by another.
+    `lr` is set before each step where the class takes no schedule, and so is all that `driven` gives: a class whose
+    numbers are set anew in every step is an oracle for rules that no package has. `patches` replace one attribute by
+    another.
     `evaluated`: what is compared is where the library evaluates (`eval_params`), not where it takes gradients.
     """
 
@@ -70,6 +72,7 @@ class Oracle:
     lr: Schedule | None = None
     patches: dict[str, str] = field(default_factory=dict)
     evaluated: bool = False
+    driven: Callable[[int], dict[str, Any]] | None = None  # count of steps before -> arguments by the class's names
 
     @property
     def library(self) -> str:
@@ -97,8 +100,16 @@ class Oracle:
         return {
             "oracle": str(calls) if isinstance(calls, Call) else {leaf: str(call) for leaf, call in calls.items()},
             **({"lr of each step": _written(self.lr)} if self.lr else {}),
+            **({"set before each step": _written(self.driven)} if self.driven else {}),
             **({"patched": self.patches} if self.patches else {}),
             **({"compared": "where it evaluates"} if self.evaluated else {}),
+        }
+
+    def settings(self, count: int, lr_name: str) -> dict[str, Any]:
+        """What is set before the step that `count` steps precede."""
+        return {
+            **({lr_name: self.lr(count)} if self.lr else {}),
+            **(self.driven(count) if self.driven else {}),
         }
 
     def versions(self) -> dict[str, str]:
@@ -157,9 +168,8 @@ def _torch(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
         for leaf, g in grads.items():
             leaves[leaf].grad = torch.from_numpy(g)
         for optimizer in optimizers:
-            if oracle.lr:
-                for group in optimizer.param_groups:
-                    group["lr"] = oracle.lr(count)
+            for group in optimizer.param_groups:
+                group.update(oracle.settings(count, "lr"))
             optimizer.step()
         shown = switched("eval") if oracle.evaluated else None
         return (switched("train"), shown) if oracle.evaluated else switched("train")
@@ -173,6 +183,7 @@ def _optax(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
     import optax
 
     assert isinstance(oracle.calls, Call)
+    assert not oracle.driven, "optax takes schedules"
     stack.enter_context(jax.enable_x64(True))
     stack.enter_context(jax.disable_jit())
     optimizer = oracle.calls()
@@ -204,8 +215,8 @@ def _keras(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
     optimizer.build(list(variables.values()))
 
     def advance(grads: Leaves, count: int) -> Leaves:
-        if oracle.lr:
-            optimizer.learning_rate = oracle.lr(count)
+        for name, value in oracle.settings(count, "learning_rate").items():
+            setattr(optimizer, name, value)
         optimizer.apply([keras.ops.convert_to_tensor(grads[leaf]) for leaf in variables])
         return {leaf: np.array(keras.ops.convert_to_numpy(v.value)) for leaf, v in variables.items()}
 
@@ -230,12 +241,18 @@ def call(path: str, *args: Any, **kwargs: Any) -> Call:
 
 
 def maker(prefix: str, lr_name: str = "lr", **common: Any) -> Callable[..., Oracle]:
-    """Oracles from one module of classes that take a number as lr; a schedule is driven."""
+    """Oracles from one module of classes that take a number as lr; a schedule is driven, and `driven` sets the rest."""
 
-    def oracle(name: str, lr: float | Schedule, evaluated: bool = False, **kwargs: Any) -> Oracle:
-        first = lr(0) if callable(lr) else lr
-        called = call(f"{prefix}.{name}", **{lr_name: first}, **kwargs, **common)
-        return Oracle(called, lr if callable(lr) else None, evaluated=evaluated)
+    def oracle(
+        name: str,
+        lr: float | Schedule,
+        *,
+        driven: Callable[[int], dict[str, Any]] | None = None,
+        evaluated: bool = False,
+        **kwargs: Any,
+    ) -> Oracle:
+        called = call(f"{prefix}.{name}", **{lr_name: lr(0) if callable(lr) else lr}, **kwargs, **common)
+        return Oracle(called, lr if callable(lr) else None, evaluated=evaluated, driven=driven)
 
     return oracle
 
