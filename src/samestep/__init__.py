@@ -17,10 +17,10 @@ from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
 from .algorithms.radam import radam, scale_by_radam
 from .algorithms.rmsprop import rmsprop, scale_by_rmsprop
+from .algorithms.sc_adagrad import sc_adagrad, sc_rmsprop, scale_by_sc_adagrad, scale_by_sc_rmsprop
 from .algorithms.schedule_free import schedule_free_sgd, schedule_free_sgd_step
 from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_adamw_step
 from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
-from .algorithms.sc_adagrad import sc_adagrad, sc_rmsprop, scale_by_sc_adagrad, scale_by_sc_rmsprop
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .backend import backends, use_backend
