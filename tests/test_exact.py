@@ -14,6 +14,8 @@ from samestep_numba import threads
 
 STEPS = 200  # infinities and NaN from the middle on
 MORE = {
+    "ema": lambda ss: ss.chain(ss.adam(1e-2), ss.ema(0.9), ss.swa(2, 3, name="late")),
+    "ema_warmup": lambda ss: ss.chain(ss.sgd(1e-2), ss.ema(kind="warmup")),
     "cautious_count_clip": lambda ss: ss.chain(ss.clip_by_global_norm(1.0), ss.adamw(1e-2, cautious="count")),
     "named_pair": lambda ss: ss.chain(ss.momentum(0.9, name="slow"), ss.scale_by_lion(), ss.descend(1e-2)),
     "trust_ratio": lambda ss: ss.chain(ss.scale_by_adam(), ss.trust_ratio(), ss.descend(1e-2)),

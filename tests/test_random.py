@@ -229,7 +229,7 @@ def stochastic_vector(backend, give, take):
     *wanted, _ = ints("3F80 3F81 3F80 BF81 4049 0001 8000 0000 8000 7F7F 7F80 7F80 FF80 7FC0")
     x = np.array(given, np.uint32).view(np.float32)
     p = {"w": give(np.zeros(x.size, ml_dtypes.bfloat16))}
-    *found, nan = take(steps_of(ss.chain(replace(), stochastic()), p, {"w": give(x)}, backend)["w"]).view(np.uint16)
+    *found, nan = take(steps_of(ss.chain(replace(), ss.stochastic_rounding()), p, {"w": give(x)}, backend)["w"]).view(np.uint16)
     assert found == wanted
     assert nan & 0x7FFF > 0x7F80  # libraries have their own NaN
 
@@ -257,23 +257,11 @@ def shaken(u, t, *, size: ss.nonnegative = 0.1, seed: int = 0):
     return {"u": u + size * ss.normal(u, t, seed=seed) + ss.uniform(u, t, seed=seed, stream="more")}
 
 
-@ss.update()
-def stochastic(p, t, *, seed: int = 0):
-    return {"p": ss.rounded(p, ss.random_bits(p, t, seed=seed))}
-
-
-@ss.update(c=ss.zeros)
-def kahan(p, u, c, *, lr):
-    """The sum of what rounding lost, itself in the dtype of p."""
-    c = ss.rounded(c - lr * u)
-    new = ss.rounded(p + c)
-    return {"p": new, "c": ss.rounded(c + ss.rounded(p - new))}
-
-
 PAGES = {
     "noise": ss.chain(shaken(), ss.momentum(0.9), ss.descend(0.1)),
-    "stochastic": ss.chain(ss.adamw(1e-2), stochastic(7)),
-    "kahan": ss.chain(ss.scale_by_adam(), kahan(lr=1e-3)),
+    "stochastic": ss.chain(ss.adamw(1e-2), ss.stochastic_rounding(7)),
+    "kahan": ss.chain(ss.adam(1e-3), ss.kahan()),
+    "master": ss.chain(ss.adamw(1e-2), ss.master_weights()),
 }
 SHAPES = {"matrix": (30, 7), "large": (70_001,), "scalar": (), "empty": (0, 3), "deep": (2, 3, 4)}
 LIBRARIES = {
@@ -508,14 +496,14 @@ def test_normal_numbers():
 def test_stochastic_rounding_is_unbiased():
     """2000 times +1e-4 on 1.0 in bfloat16: 1.2 on average, where rounding to nearest stays at 1.0."""
     ones, grads = {"w": np.ones(4096, ml_dtypes.bfloat16)}, {"w": np.full(4096, -1.0, np.float32)}
-    found = steps_of(ss.chain(ss.descend(1e-4), stochastic()), ones, grads, count=2000)["w"]
+    found = steps_of(ss.chain(ss.descend(1e-4), ss.stochastic_rounding()), ones, grads, count=2000)["w"]
     assert abs(found.astype(float).mean() - 1.2003) < 1e-3
     assert (steps_of(ss.chain(ss.descend(1e-4)), ones, grads, count=20)["w"] == 1).all()
 
 
 def test_kahan_keeps_what_rounding_loses():
     one, grad = {"w": np.ones(3, ml_dtypes.bfloat16)}, {"w": np.full(3, -1.0, np.float32)}
-    assert steps_of(ss.chain(kahan(lr=1e-4)), one, grad, count=2000)["w"].tolist() == [1.203125] * 3
+    assert steps_of(ss.chain(ss.kahan(1e-4)), one, grad, count=2000)["w"].tolist() == [1.203125] * 3
 
 
 # -- misuse ------------------------------------------------------------------------------------------------------------

@@ -43,9 +43,14 @@ from .modifiers.cautious import cautious
 from .modifiers.clip import clip_by_global_norm
 from .modifiers.decay import decay
 from .modifiers.descend import descend
+from .modifiers.ema import ema
+from .modifiers.kahan import kahan
 from .modifiers.lookahead import lookahead
+from .modifiers.master_weights import master_weights
 from .modifiers.maximize import negate
 from .modifiers.skip_nonfinite import skip_nonfinite
+from .modifiers.stochastic_rounding import stochastic_rounding
+from .modifiers.swa import swa
 from .modifiers.trust_ratio import trust_ratio
 from .optimizer import Optimizer
 from .page import (
@@ -103,6 +108,7 @@ __all__ = [
     "descend",
     "direction",
     "dog",
+    "ema",
     "explain",
     "fraction",
     "freeze",
@@ -112,10 +118,12 @@ __all__ = [
     "given",
     "gradient",
     "groups",
+    "kahan",
     "kept",
     "lamb",
     "lion",
     "lookahead",
+    "master_weights",
     "momentum",
     "muon",
     "nadam",
@@ -158,7 +166,9 @@ __all__ = [
     "sgd",
     "shampoo",
     "skip_nonfinite",
+    "stochastic_rounding",
     "sum_over_params",
+    "swa",
     "trust_ratio",
     "uniform",
     "unit",

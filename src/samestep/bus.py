@@ -28,6 +28,7 @@ class Bus:
         self.p = self.start = source("input", "p", ARRAY)
         self.u = self.g = source("input", "grad", ARRAY)
         self.t = source("t", None, HOST)
+        self.step = self.tracer.apply("subtract", self.t, 1)  # completed ones, whatever inner clocks say
         self.gate: Symbol | None = None
         self.reset: Symbol | None = None
         self.outputs: dict[str, Symbol] = {}
@@ -40,7 +41,7 @@ class Bus:
     def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
         """Call one page and put what it returns on the bus."""
         hyper = self._hyper(part)
-        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t}
+        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "step": self.step}
         slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
         values.update(slots)
         reads = page.reads if function is page.function else _positional(function)
@@ -174,6 +175,9 @@ def _positional(function) -> tuple[str, ...]:
 def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     """The program of a step for a leaf of this shape."""
     bus = Bus(shape, floors)
+    leading = next((name for name, spec, _ in chain.slots() if spec.leads), None)
+    if leading is not None:
+        bus.p = bus.start = bus.tracer.source("input", leading, ARRAY)
     for i, part in enumerate(chain.parts):
         bus.tracer.scope = ("all",) if i < chain.shared else ("group",)
         try:
@@ -183,6 +187,8 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
     specs = {name: spec for name, spec, _ in chain.slots()}
     outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
+    if leading is not None:
+        outputs[leading] = p.node
     live = _live(p.node, outputs, bus, _read_by_eval(chain) & outputs.keys())
     clocked = frozenset(str(n.attr) for n in reachable(bus.clocks) if n.op == "state_number")
     outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
@@ -223,6 +229,7 @@ def trace_eval(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     part = chain.evaluated_at
     assert part is not None and part.page.eval is not None
     bus = Bus(shape)
+    bus.step = bus.t
     for before in chain.parts:
         if before.page.kind == "gradient":
             _completed(bus, before)

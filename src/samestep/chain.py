@@ -28,8 +28,10 @@ class Chain:
     @staticmethod
     def of(parts: tuple[Part, ...], shared: int = 0) -> Chain:
         """Gradient parts, then directions, then updates; within a kind the written order holds."""
-        ordered = tuple(sorted(parts, key=lambda part: KINDS.index(part.page.kind)))
-        chain = Chain(ordered, shared)
+        ordered = sorted(parts, key=lambda part: KINDS.index(part.page.kind))
+        for part in [part for part in ordered if part.page.replaces]:
+            _replace(ordered, part)
+        chain = Chain(tuple(ordered), shared)
         chain._check()
         return chain
 
@@ -142,6 +144,21 @@ class Chain:
     def eval_program(self, shape: tuple[int, ...]) -> Program:
         """The program of the parameters to evaluate at."""
         return _eval_programs.find(self, shape, trace_eval, ())
+
+
+def _replace(parts: list[Part], part: Part) -> None:
+    """Put a part where the one is that it replaces, with its numbers."""
+    page = part.page
+    replaced = next((other for other in parts if other.page is page.replaces), None)
+    if replaced is not None:
+        values = Chain((replaced, part)).numbers
+        parts.remove(part)
+        parts[parts.index(replaced)] = Part(page, tuple((k, values[k]) for k in page.hypers if k in values), part.name)
+    elif page.replaces is not None and "lr" not in part.numbers:
+        raise ChainError(
+            f"{page.__name__} takes the place of {page.replaces.__name__}, which this chain lacks: its parameters are "
+            f"moved by another page. If they are not, write {page.__name__}(lr=...)"
+        )
 
 
 def _same(a: Any, b: Any) -> bool:

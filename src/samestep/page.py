@@ -34,7 +34,7 @@ __all__ = [
 ]  # all that a page is written with comes from here
 
 KINDS = ("gradient", "direction", "update")  # the order in which a chain runs them
-BUS = ("u", "p", "g", "t")  # what a page may read besides its slots
+BUS = ("u", "p", "g", "t", "step")  # what a page may read besides its slots
 
 
 class Page:
@@ -52,9 +52,11 @@ class Page:
         slots: Mapping[str, Any],
         eval: Callable | None = None,
         alone: str | None = None,
+        replaces: Page | None = None,
     ) -> None:
         self.kind = kind
         self.alone = alone
+        self.replaces = replaces
         self.function = function
         self.eval = eval
         self.slots = {name: as_slot(spec) for name, spec in slots.items()}
@@ -70,7 +72,7 @@ class Page:
         unknown = [n for n in self.reads if n not in BUS and n not in self.slots]
         if unknown:
             raise ChainError(
-                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t or a declared slot "
+                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t, step or a declared slot "
                 f"({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
             )
 
@@ -137,9 +139,9 @@ class Part:
 
 
 def _decorator(
-    kind: str, eval: Callable | None, slots: dict[str, Any], alone: str | None = None
+    kind: str, eval: Callable | None, slots: dict[str, Any], alone: str | None = None, replaces: Page | None = None
 ) -> Callable[[Callable], Page]:
-    return lambda function: Page(kind, function, slots, eval, alone)
+    return lambda function: Page(kind, function, slots, eval, alone, replaces)
 
 
 def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callable], Page]:
@@ -178,12 +180,15 @@ def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callab
     return _decorator("direction", eval, slots)
 
 
-def update(*, eval: Callable | None = None, alone: str | None = None, **slots: Any) -> Callable[[Callable], Page]:
+def update(
+    *, eval: Callable | None = None, alone: str | None = None, replaces: Page | None = None, **slots: Any
+) -> Callable[[Callable], Page]:
     """Declare a page that moves the parameter: decay, descend, ftrl, lookahead.
 
     Args:
         eval, **slots: as for `gradient`.
         alone: why no direction part may stand before it, where that is so.
+        replaces: a page whose part in the chain it takes the place of, such as `descend`, with its lr.
 
     >>> import samestep as ss
     >>> @ss.update()
@@ -192,4 +197,4 @@ def update(*, eval: Callable | None = None, alone: str | None = None, **slots: A
     >>> descend_half(lr=1.0)
     descend_half(lr=1.0)
     """
-    return _decorator("update", eval, slots, alone)
+    return _decorator("update", eval, slots, alone, replaces)

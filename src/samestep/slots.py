@@ -22,6 +22,7 @@ class Slot:
     start: Any
     keep: bool = False  # `restart` leaves it alone unless it is named
     lasts: bool = False  # the `reset` of a gradient part leaves it alone
+    leads: bool = False  # it is the parameter, unrounded: what pages read and move in its place
     shape_of: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None  # where the leaf's shape tells it
 
 

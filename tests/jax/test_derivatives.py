@@ -104,7 +104,7 @@ def test_operations_without_a_derivative_have_that_of_zero_and_the_values_of_jax
 
 
 def test_rounding_passes_derivatives_on():
-    optimizer = ss.chain(ss.sgd(1.0), inline.random.stochastic(7))
+    optimizer = ss.chain(ss.sgd(1.0), ss.stochastic_rounding(7))
     p = jnp.asarray([0.3, 0.7], jnp.bfloat16)
 
     def after(g):
