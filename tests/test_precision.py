@@ -108,7 +108,8 @@ def test_stochastic_rounding_is_not_set_back_by_an_inner_clock():
 def test_wider_params_are_not_rounded():
     params, grads = {"w": np.ones(9)}, [{"w": np.full(9, 0.3)}] * 3
     assert np.array_equal(
-        run(ss.chain(ss.adamw(), ss.stochastic_rounding()), params, grads)[0]["w"], run(ss.adamw(), params, grads)[0]["w"]
+        run(ss.chain(ss.adamw(), ss.stochastic_rounding()), params, grads)[0]["w"],
+        run(ss.adamw(), params, grads)[0]["w"],
     )
 
 

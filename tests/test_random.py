@@ -229,7 +229,9 @@ def stochastic_vector(backend, give, take):
     *wanted, _ = ints("3F80 3F81 3F80 BF81 4049 0001 8000 0000 8000 7F7F 7F80 7F80 FF80 7FC0")
     x = np.array(given, np.uint32).view(np.float32)
     p = {"w": give(np.zeros(x.size, ml_dtypes.bfloat16))}
-    *found, nan = take(steps_of(ss.chain(replace(), ss.stochastic_rounding()), p, {"w": give(x)}, backend)["w"]).view(np.uint16)
+    *found, nan = take(steps_of(ss.chain(replace(), ss.stochastic_rounding()), p, {"w": give(x)}, backend)["w"]).view(
+        np.uint16
+    )
     assert found == wanted
     assert nan & 0x7FFF > 0x7F80  # libraries have their own NaN
 

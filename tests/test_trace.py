@@ -288,7 +288,9 @@ def test_a_number_of_all_leaves_has_no_reset_of_one():
 
 
 def test_what_a_page_cannot_read_is_refused_when_it_is_written():
-    with pytest.raises(ChainError, match=r"reads 'v': positional parameters are u, p, g, t, step or a declared slot \('m'\)"):
+    with pytest.raises(
+        ChainError, match=r"reads 'v': positional parameters are u, p, g, t, step or a declared slot \('m'\)"
+    ):
 
         @ss.direction(m=ss.zeros)
         def reads_what_is_not_there(u, m, v):
