@@ -1,4 +1,4 @@
-"""Averages of the parameters beside the packages that have them, and in company: groups, sleeping leaves, gates, jit."""
+"""Averages of the parameters beside the packages that have them; in groups, under gates and jit, for late leaves."""
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ def by_optax(decay):
         kept = optax.ema(decay, debias=True, accumulator_dtype="float64")
         state = kept.init(jax.tree.map(jax.numpy.asarray, PROBLEM.params()))
     while True:
-        t, params = yield
+        _, params = yield
         with jax.enable_x64(True), jax.disable_jit():
             average, state = kept.update(jax.tree.map(jax.numpy.asarray, params), state)
         yield {leaf: np.asarray(x) for leaf, x in average.items()}

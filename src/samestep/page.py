@@ -72,8 +72,8 @@ class Page:
         unknown = [n for n in self.reads if n not in BUS and n not in self.slots]
         if unknown:
             raise ChainError(
-                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t, step or a declared slot "
-                f"({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
+                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t, step or a "
+                f"declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
             )
 
     def __reduce__(self) -> str:

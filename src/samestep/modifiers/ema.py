@@ -1,8 +1,9 @@
 """Exponential moving averages of the parameters.
 
 Polyak, Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992, https://doi.org/10.1137/0330046;
-Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2015, https://arxiv.org/abs/1412.6980, section 7.2, debias;
-Shamir, Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", 2013, https://arxiv.org/abs/1212.1824, polynomial.
+Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2015, https://arxiv.org/abs/1412.6980, section 7.2;
+Shamir, Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", 2013, https://arxiv.org/abs/1212.1824, for
+"polynomial".
 
 After step n, with e = p where n is 1:
 
@@ -42,8 +43,8 @@ def ema(
     Args:
         decay: how much of the average stays in a step, 0.999; of "warmup" the most.
         debias: of "exponential", True: by the weights that were given; False: by 1 - decay from the second step on.
-        kind: "exponential"; "polynomial", which forgets the early steps and has no decay; or "warmup", with a decay that
-            grows as that of timm.
+        kind: "exponential"; "polynomial", which forgets the early steps and has no decay; "warmup", with a decay
+            that grows, as in timm.
         gamma: of "polynomial" and "warmup", the larger the longer; None is 8 and 1.
         power: of "warmup", how fast the decay grows, 2/3.
         least: of "warmup", the least decay from the second step on, 0.

@@ -1,6 +1,6 @@
 """Kahan summation: what a parameter of 16 bits loses when it is rounded is added in the next step.
 
-Zamirai, Zhang, Aberger, De Sa, "Revisiting BFloat16 Training", 2020, https://arxiv.org/abs/2010.06192, algorithm 3; after
+Zamirai, Zhang, Aberger, De Sa, "Revisiting BFloat16 Training", 2020, https://arxiv.org/abs/2010.06192; after
 Kahan, "Further remarks on reducing truncation errors", 1965, https://doi.org/10.1145/363707.363723.
 
     c <- round(c - lr u)

@@ -1,6 +1,6 @@
 """Stochastic weight averaging: the mean of the parameters at some steps.
 
-Izmailov, Podoprikhin, Garipov, Vetrov, Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018,
+Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018,
 https://arxiv.org/abs/1803.05407.
 
 In step s = start, start + every, ..., the n-th of them: e <- e + (p - e) / n.   Before: e = p.
