@@ -15,8 +15,8 @@ def master_weights():
     """Train a copy of the parameters in float32, and store them rounded: help("samestep.modifiers.master_weights").
 
     Wherever it is written, the whole chain works on the copy: decay, trust ratios, averages. Slot `master` in the
-    compute dtype. With float32 and float64 params it changes nothing, and is a second copy of them. Params that were changed
-    outside of `step` need `restart`, which copies them again.
+    compute dtype. With float32 and float64 params it changes nothing, and is a second copy of them. Params that were
+    changed outside of `step` need `restart`, which copies them again.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.sgd(1e-4), ss.master_weights()), np.ones(1, np.float16)
