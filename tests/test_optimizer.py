@@ -213,6 +213,10 @@ def clocked():
         ([lookahead(k=3, reset="state")], 0, 0),
         ([accumulate(2), lookahead(k=3, reset="state")], 12, 3),
         ([accumulate(2), lookahead(k=3, reset="state")], 9, 1),
+        ([ss.warm_restart(3)], 5, 2),
+        ([ss.warm_restart(3)], 6, 3),
+        ([ss.skip_nonfinite(), ss.hidden_accumulation(2), ss.momentum()], 6, 2),
+        ([ss.hidden_accumulation(2, fewer_updates=True)], 5, 2),
     ],
 )
 def test_eval_pages_see_the_inner_clock(front, calls, done):

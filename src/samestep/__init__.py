@@ -44,6 +44,7 @@ from .modifiers.clip import clip_by_global_norm
 from .modifiers.decay import decay
 from .modifiers.descend import descend
 from .modifiers.ema import ema
+from .modifiers.hidden_accumulation import hidden_accumulation
 from .modifiers.kahan import kahan
 from .modifiers.lookahead import lookahead
 from .modifiers.master_weights import master_weights
@@ -52,6 +53,7 @@ from .modifiers.skip_nonfinite import skip_nonfinite
 from .modifiers.stochastic_rounding import stochastic_rounding
 from .modifiers.swa import swa
 from .modifiers.trust_ratio import trust_ratio
+from .modifiers.warm_restart import warm_restart
 from .optimizer import Optimizer
 from .page import (
     cols,
@@ -118,6 +120,7 @@ __all__ = [
     "given",
     "gradient",
     "groups",
+    "hidden_accumulation",
     "kahan",
     "kept",
     "lamb",
@@ -175,5 +178,6 @@ __all__ = [
     "update",
     "use_backend",
     "velocity",
+    "warm_restart",
     "zeros",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import TraceError, names
 from .page import Page, Part
+from .recurrence import Recurrences
 from .slots import Slot
 from .trace.graph import Kind, Node, Program, Rank, reachable
 from .trace.namespace import Symbol, Tracer
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 Floors = tuple[tuple[tuple, int], ...]  # (scope, ordinal) of a total -> level
 ARRAY = Kind(Rank.ARRAY, full=True)
 HOST = Kind(Rank.HOST)
-WRITES = {"gradient": ("u", "when", "t", "reset"), "direction": ("u",), "update": ("u", "p")}  # besides slots
+CONDITIONS = ("when", "reset", "restart", "moves")
+CLOCKS = ("t", "outer")
+STATIC = ("slots", "recurrence")  # of which nothing is traced
+WRITES = {
+    "gradient": ("u", *CONDITIONS, *CLOCKS, *STATIC),
+    "direction": ("u",),
+    "update": ("u", "p"),
+}  # besides slots
 
 
 class Bus:
@@ -30,7 +39,11 @@ class Bus:
         self.t = source("t", None, HOST)
         self.step = self.tracer.apply("subtract", self.t, 1)  # completed ones, whatever inner clocks say
         self.gate: Symbol | None = None
-        self.reset: Symbol | None = None
+        self.resets: list[tuple[Symbol, Callable[[Part, str], bool]]] = []  # a condition, and whether it is for a slot
+        self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
+        self.cycle: dict[str, Any] = {}  # what a gradient part says of the update parts
+        self.directions: list[tuple[Part, dict[str, Symbol], Symbol]] = []  # what each wrote into its slots, and its u
+        self.handed: dict[str, Symbol] = {}
         self.outputs: dict[str, Symbol] = {}
         self.inputs: dict[str, Symbol] = {}
         self.idle: dict[str, Symbol] = {}  # what a slot becomes when its page leaves it as it was handed
@@ -53,40 +66,90 @@ class Bus:
             raise TraceError(
                 f"page {page.__name__} must return a dict with some of {names(sorted(allowed))}; got {got}"
             )
-        return {k: self.tracer.symbol(v) for k, v in result.items()}
+        return {k: v if k in STATIC else self.tracer.symbol(v) for k, v in result.items()}
 
     def apply(self, part: Part) -> None:
         """Run a part of the chain."""
         page = part.page
         result = self.run(part, page, page.function, WRITES[page.kind])
         for name, value in result.items():
-            self._check(page, name, value.node)
-        for name, spec in page.slots.items():
-            if spec.shape != "given" and name in result:
-                self._write(part, name, spec, result[name])
+            if name not in STATIC:
+                self._check(page, name, value.node)
+        written = {name: result[name] for name, spec in page.slots.items() if spec.shape != "given" and name in result}
+        for name, value in written.items():
+            self._write(part, name, page.slots[name], value)
         self.u = self._shaped(page, "u", result.get("u", self.u))
         self.p = self._shaped(page, "p", result.get("p", self.p))
+        if page.kind == "gradient":
+            self._steer(page, result)
+            self.g = self.u
+        if page.kind == "direction":
+            self.directions.append((part, written, self.u))
+
+    def _steer(self, page: Page, result: dict[str, Any]) -> None:
+        """Take up what a gradient part says of the parts behind it."""
+        steering = [name for name in (*CONDITIONS, *CLOCKS) if name in result]
+        if steering and self.cycle:
+            raise TraceError(f"it must stand before {self.cycle['page']}, which has the last word on {names(steering)}")
         if "when" in result:
             self.gate = self._joined("logical_and", self.gate, result["when"])
         if "reset" in result:
-            self.reset = self._joined("logical_or", self.reset, result["reset"])
+            self.resets.append((result["reset"], lambda part, slot: not part.page.slots[slot].lasts))
+        if "restart" in result:
+            chosen = self.chosen = result.get("slots")
+            self.resets.append((result["restart"], lambda part, slot: part.restarts(slot, chosen)))
         if "t" in result:
             self.t = result["t"]
-            self.clocks.append(self.t.node)
-        if page.kind == "gradient":
-            self.g = self.u
+        if "moves" in result:
+            self.cycle = {"page": page.__name__, **result}
+        self.clocks.extend(result[name].node for name in CLOCKS if name in result)
+
+    def turn(self) -> None:
+        """From the direction parts to the update parts, which only the last call of a cycle lets move."""
+        cycle, self.cycle = self.cycle, {}
+        if "recurrence" in cycle:
+            self._in_parts(cycle)
+        if "moves" in cycle:
+            self.gate = self._joined("logical_and", self.gate, cycle["moves"])
+        self.t = cycle.get("outer", self.t)
+
+    def _in_parts(self, cycle: dict[str, Any]) -> None:
+        """Let the slots of the direction parts take their step in parts, and the direction follow them."""
+        if not self.directions:
+            raise TraceError(
+                f"{cycle['page']} needs a direction part that keeps a mean of the gradient, such as momentum"
+            )
+        every = [(part, name, spec) for part, _, _ in self.directions for name, spec in part.page.slots.items()]
+        arrays = {part.qualify(name) for part, name, spec in every if spec.shape in ("array", "scalar")}
+        slots = Recurrences(self.tracer, self.g, {name: self.handed[name] for name in arrays})
+        for part, written, u in self.directions:
+            try:
+                for name, value in written.items():
+                    qualified = part.qualify(name)
+                    if value.node is self.handed[qualified].node:
+                        continue
+                    if qualified in arrays:
+                        value = slots.take(qualified, self._shaped_like_leaf(value), cycle["recurrence"])
+                    else:
+                        value = self.tracer.apply("where", cycle["moves"], slots.follow(value), self.handed[qualified])
+                    self._write(part, name, part.page.slots[name], value)
+                self.u = slots.follow(u)
+            except TraceError as error:
+                raise TraceError(f"{cycle['page']} does not go with {part.page.__name__}: {error}") from error
 
     @staticmethod
     def _check(page: Page, name: str, node: Node) -> None:
         steers = page.kind == "gradient"
-        condition = steers and name in ("when", "reset")
+        condition = steers and name in CONDITIONS
         if condition is not node.kind.truth:
             rule = "a condition" if condition else "a number or an array; xp.where makes one of a condition"
             raise TraceError(f"{name!r} of {page.__name__} must be {rule}")
         if condition and node.is_array:
             raise TraceError(f"{name!r} of {page.__name__} is one condition for the leaf: write xp.all or xp.any")
-        if steers and name == "t" and node.kind.rank > Rank.TOTAL:
-            raise TraceError(f"'t' of {page.__name__} is one clock for all leaves: make it of totals (sum_over_params)")
+        if steers and name in CLOCKS and node.kind.rank > Rank.TOTAL:
+            raise TraceError(
+                f"{name!r} of {page.__name__} is one clock for all leaves: make it of totals (sum_over_params)"
+            )
 
     def _joined(self, op: str, so_far: Symbol | None, value: Symbol) -> Symbol:
         return value if so_far is None else self.tracer.apply(op, so_far, value)
@@ -116,11 +179,13 @@ class Bus:
             kind = Kind(Rank.ARRAY, full=self._start(spec, hyper).node.kind.full)
         symbol = self.inputs[qualified] = self.tracer.source(op, qualified, kind)
         idle = handed = symbol
-        if self.reset is not None and not spec.lasts:
-            idle = handed = self.tracer.apply("where", self.reset, self._start(spec, hyper), symbol)
+        for reset, concerns in self.resets:
+            if concerns(part, name):
+                idle = handed = self.tracer.apply("where", reset, self._start(spec, hyper), handed)
         if self.gate is not None:
             idle = self.tracer.apply("where", self.gate, handed, symbol)
         self.idle[qualified] = idle
+        self.handed[qualified] = handed
         return handed
 
     def _start(self, spec: Slot, hyper: dict[str, Any]) -> Symbol:
@@ -135,7 +200,7 @@ class Bus:
         qualified = part.qualify(name)
         if spec.shape == "array":
             value = self._shaped_like_leaf(value)
-        if spec.shape == "number" and _sums(value.node, self.reset):
+        if spec.shape == "number" and _sums(value.node, {reset.node for reset, _ in self.resets}):
             self.shared.add(qualified)
         if self.gate is not None:
             value = self.tracer.apply("where", self.gate, value, self.inputs[qualified])
@@ -151,14 +216,14 @@ class Bus:
         self.outputs[qualified] = value
 
 
-def _sums(value: Node, reset: Symbol | None) -> bool:
+def _sums(value: Node, resets: set[Node]) -> bool:
     """Whether a total is in a number, and does not just decide that its slot starts again."""
     stack = [value]
     while stack:
         node = stack.pop()
         if node.op == "total":
             return True
-        steered = reset is not None and node.op == "where" and node.args[0] is reset.node
+        steered = node.op == "where" and node.args[0] in resets
         stack.extend(node.args[1:] if steered else node.args)
     return False
 
@@ -180,8 +245,14 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
         bus.p = bus.start = bus.tracer.source("input", leading, ARRAY)
     for i, part in enumerate(chain.parts):
         bus.tracer.scope = ("all",) if i < chain.shared else ("group",)
+        if part.page.kind == "update":
+            bus.turn()
         try:
             bus.apply(part)
+            missing = set(bus.chosen or ()).difference(p.qualify(s) for p in chain.parts[i + 1 :] for s in p.page.slots)
+            if missing:
+                raise TraceError(f"nothing behind it has a slot {names(sorted(missing))}")
+            bus.chosen = None
         except TraceError as error:
             raise TraceError(f"in page {part.page.__name__}: {error}") from error
     p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
@@ -253,9 +324,11 @@ def _completed(bus: Bus, part: Part) -> None:
     done, apply = bus.t, bus.tracer.apply
     bus.t = apply("add", done, 1)
     ahead = bus.run(part, part.page, part.page.function, WRITES["gradient"])
-    inner = apply("subtract", ahead["t"], 1) if "t" in ahead else done
-    if "t" in ahead and "reset" in ahead:
+    clock = next((name for name in reversed(CLOCKS) if name in ahead), None)
+    inner = apply("subtract", ahead[clock], 1) if clock else done
+    again = ahead.get("reset", ahead.get("restart"))
+    if clock and again is not None:
         bus.t = done
-        last = bus.run(part, part.page, part.page.function, WRITES["gradient"])["t"]
-        inner = apply("where", ahead["reset"], apply("minimum", last, done), inner)
+        last = bus.run(part, part.page, part.page.function, WRITES["gradient"])[clock]
+        inner = apply("where", again, apply("minimum", last, done), inner)
     bus.t = inner

@@ -230,15 +230,14 @@ class Optimizer:
             for slot in part.page.slots
         ]
         if reset is None:
-            chosen = {part.qualify(s) for part, s in declared if not part.page.slots[s].keep}
+            chosen = {part.qualify(s) for part, s in declared if part.restarts(s, None)}
         else:
             chosen = {reset} if isinstance(reset, str) else set(reset)
             if not chosen <= set(fresh) - {states.STEP}:
                 has = names(sorted(set(fresh) - {states.STEP}))
                 raise states.StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen))}")
             hang = chosen.union(*(program.clocked for program in plan.programs if program is not None))
-            parts = {part for part, s in declared if part.qualify(s) in hang or "t" in part.page.reads}
-            chosen |= {part.qualify(s) for part, s in declared if part in parts and not part.page.slots[s].keep}
+            chosen |= {part.qualify(s) for part, s in declared if part.restarts(s, hang)}
         with libraries.of_leaves(leaves).quiet():
             kept = {key: states.copied(state[key]) for key in fresh if key != states.STEP and key not in chosen}
         return {key: kept.get(key, fresh[key]) for key in fresh}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,15 @@ class Part:
         """The name of a slot or number of this part in the chain; lr is the chain's own."""
         return f"{self.name}.{key}" if self.name and key != "lr" else key
 
+    def restarts(self, slot: str, chosen: Collection[str] | None) -> bool:
+        """Whether a slot of this part starts again with the chosen ones, or (None) with all: one that is kept only if
+        it is chosen itself, another also with a slot of its part, or because it hangs on `t`, which goes back to 0.
+        """
+        if chosen is not None and self.qualify(slot) in chosen:
+            return True
+        hangs = chosen is None or "t" in self.page.reads or any(self.qualify(s) in chosen for s in self.page.slots)
+        return hangs and not self.page.slots[slot].keep
+
     @property
     def numbers(self) -> dict[str, Any]:
         """Run-time numbers and schedules, by name on the page."""
@@ -148,7 +157,10 @@ def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callabl
     """Declare a page that runs before the directions: clipping, accumulation, coupled decay.
 
     It may return `when` (gates every later write), `t` (the inner clock; the number slots that it is made of are each
-    leaf's own, as its count is) and `reset` (where it holds, later slots start again, but for those that are kept).
+    leaf's own, as its count is) and `reset` (where it holds, later slots start again, but for those that are kept). Or
+    `restart`, which is `reset` as the verb has it, with the names of `slots` or None. Or `moves` (gates every write of
+    update parts), with `outer` (their clock, where it is another) and `recurrence(slot, kept, added)`: what the slots
+    of direction parts become in place of the sum of the two, of which one is a number times the slot.
 
     Args:
         eval: a page that gives the parameters to evaluate at.
