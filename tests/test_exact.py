@@ -17,7 +17,6 @@ MORE = {
     "hidden_adam": lambda ss: ss.chain(ss.hidden_accumulation(3), ss.adamw(1e-2)),
     "hidden_fewer": lambda ss: ss.chain(ss.hidden_accumulation(2, fewer_updates=True), ss.sgd(1e-2, momentum=0.9)),
     "warm_restart": lambda ss: ss.chain(ss.warm_restart(5, reset=("m",)), ss.nadam(1e-2, schedule="none")),
-    "ema": lambda ss: ss.chain(ss.adam(1e-2), ss.ema(0.9), ss.swa(2, 3, name="late")),
     "ema_warmup": lambda ss: ss.chain(ss.sgd(1e-2), ss.ema(kind="warmup")),
     "cautious_count_clip": lambda ss: ss.chain(ss.clip_by_global_norm(1.0), ss.adamw(1e-2, cautious="count")),
     "named_pair": lambda ss: ss.chain(ss.momentum(0.9, name="slow"), ss.scale_by_lion(), ss.descend(1e-2)),

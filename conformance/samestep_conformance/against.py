@@ -20,9 +20,10 @@ START = 10  # steps of a recorded trajectory, for a backend that is slow
 
 
 def matches_reference(
-    optimizer: Any, theirs: Any, gradient: Callable, start: Any, *, tolerance: float = 1e-12, backend: str | None = None
-) -> None:
-    """|a - b| <= tolerance * max(1, |a|) against a recorded trajectory: params after each step.
+    optimizer: Any, theirs: Any, gradient: Callable, start: Any, *, tolerance: float = 1e-12,
+    backend: str | None = None, evaluated: bool = False,
+) -> None:  # fmt: skip
+    """|a - b| <= tolerance * max(1, |a|) against a recorded trajectory: params after each step, or where it evaluates.
 
     `gradient(params, t)` gives the gradient at our own params; `start` are the first params; float64 NumPy arrays.
     """
@@ -32,7 +33,7 @@ def matches_reference(
         state = optimizer.init(now)
         for t, expected in enumerate(theirs, start=1):
             now, state = settled(optimizer.step(now, moved(gradient(host(now), t), to), state))
-            found = host(now)
+            found = host(settled(optimizer.eval_params(now, state)) if evaluated else now)
             for leaf, a in expected.items():
                 both = np.isnan(a) & np.isnan(found[leaf])
                 error = np.where(both, 0.0, np.abs(a - found[leaf]) / np.maximum(1.0, np.abs(a))).max()
@@ -62,7 +63,10 @@ def matches_golden(
     loose = bound(optimizer, backends.load(backend or "numpy"), dtype, problem.shapes)
     tolerance = row.tolerance if backend in (None, "numpy") else max(row.tolerance, loose * np.finfo(np.float64).eps)
     steps = read(case)["steps"][: START if slow_steps(backend) else None]
-    matches_reference(optimizer, steps, problem.gradient, problem.params(), tolerance=tolerance, backend=backend)
+    matches_reference(
+        optimizer, steps, problem.gradient, problem.params(),
+        tolerance=tolerance, backend=backend, evaluated=row.theirs.evaluated,
+    )  # fmt: skip
 
 
 def same_bits(
