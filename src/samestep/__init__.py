@@ -25,6 +25,10 @@ from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .backend import backends, use_backend
 from .compose import chain, groups
+from .composition import rules
+from .composition.choices import unbias
+from .composition.ftrl_proximal import ftrl_proximal, lazy_step
+from .composition.mirror_descent import greedy_step, mirror_descent
 from .errors import (
     BackendError,
     ChainError,
@@ -115,18 +119,22 @@ __all__ = [
     "fraction",
     "freeze",
     "ftrl",
+    "ftrl_proximal",
     "ftrl_step",
     "full",
     "given",
     "gradient",
+    "greedy_step",
     "groups",
     "hidden_accumulation",
     "kahan",
     "kept",
     "lamb",
+    "lazy_step",
     "lion",
     "lookahead",
     "master_weights",
+    "mirror_descent",
     "momentum",
     "muon",
     "nadam",
@@ -141,6 +149,7 @@ __all__ = [
     "rmsprop",
     "rounded",
     "rows",
+    "rules",
     "sc_adagrad",
     "sc_rmsprop",
     "scalar",
@@ -173,6 +182,7 @@ __all__ = [
     "sum_over_params",
     "swa",
     "trust_ratio",
+    "unbias",
     "uniform",
     "unit",
     "update",

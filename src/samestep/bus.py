@@ -23,7 +23,7 @@ CLOCKS = ("t", "outer")
 STATIC = ("slots", "recurrence")  # of which nothing is traced
 WRITES = {
     "gradient": ("u", *CONDITIONS, *CLOCKS, *STATIC),
-    "direction": ("u",),
+    "direction": ("u", "h", "h0"),
     "update": ("u", "p"),
 }  # besides slots
 
@@ -38,6 +38,8 @@ class Bus:
         self.u = self.g = source("input", "grad", ARRAY)
         self.t = source("t", None, HOST)
         self.step = self.tracer.apply("subtract", self.t, 1)  # completed ones, whatever inner clocks say
+        self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
+        self.h0 = self.tracer.symbol(0.0)  # and what it is before the first gradient
         self.gate: Symbol | None = None
         self.resets: list[tuple[Symbol, Callable[[Part, str], bool]]] = []  # a condition, and whether it is for a slot
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
@@ -54,10 +56,15 @@ class Bus:
     def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
         """Call one page and put what it returns on the bus."""
         hyper = self._hyper(part)
-        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "step": self.step}
+        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "step": self.step, "start": self.start}
+        values["h0"] = self.h0
+        if self.h is not None:
+            values["h"] = self.h
         slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
         values.update(slots)
         reads = page.reads if function is page.function else _positional(function)
+        if "h" in reads and "h" not in values:
+            raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
         accepted = _keywords(function)
         result = function(*(values[name] for name in reads), **{k: v for k, v in hyper.items() if k in accepted})
         allowed = {*writes, *(n for n, s in page.slots.items() if s.shape != "given")}
@@ -80,6 +87,8 @@ class Bus:
             self._write(part, name, page.slots[name], value)
         self.u = self._shaped(page, "u", result.get("u", self.u))
         self.p = self._shaped(page, "p", result.get("p", self.p))
+        self.h = result.get("h", self.h)
+        self.h0 = result.get("h0", self.h0)
         if page.kind == "gradient":
             self._steer(page, result)
             self.g = self.u

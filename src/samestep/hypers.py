@@ -38,6 +38,7 @@ class Hyper:
     domains: tuple[Domain, ...]
     choices: tuple | None
     type: Any
+    others: tuple[type, ...] = ()  # beside choices, anything of these types
 
     @property
     def required(self) -> bool:
@@ -51,8 +52,10 @@ class Hyper:
         if self.number:
             return value if callable(value) else self.check_number(value)
         if self.choices is not None:
-            if not any(value is c or (type(value) is type(c) and value == c) for c in self.choices):
-                raise HyperparameterError(f"{self.name} must be one of {names(self.choices)}; got {value!r}")
+            listed = any(value is c or (type(value) is type(c) and value == c) for c in self.choices)
+            if not listed and not isinstance(value, self.others):
+                more = "".join(f", or a {kind.__name__}" for kind in self.others)
+                raise HyperparameterError(f"{self.name} must be one of {names(self.choices)}{more}; got {value!r}")
         elif type(value) is not self.type and not (self.type is tuple and isinstance(value, tuple)):
             raise HyperparameterError(
                 f"{self.name} is an option of type {self.type.__name__}, fixed when the optimizer is built; "
@@ -106,4 +109,5 @@ def declared(name: str, default: Any, annotation: Any) -> Hyper:
     else:
         number = isinstance(default, float)
     kind = type(default) if default is not inspect.Parameter.empty and default is not None else (types_ or [float])[0]
-    return Hyper(name, default, optional, number, tuple(domains), choices, typing.get_origin(kind) or kind)
+    others = tuple(t for t in types_ if isinstance(t, type)) if choices else ()
+    return Hyper(name, default, optional, number, tuple(domains), choices, typing.get_origin(kind) or kind, others)

@@ -34,7 +34,7 @@ __all__ = [
 ]  # all that a page is written with comes from here
 
 KINDS = ("gradient", "direction", "update")  # the order in which a chain runs them
-BUS = ("u", "p", "g", "t", "step")  # what a page may read besides its slots
+BUS = ("u", "p", "g", "t", "h", "h0", "step", "start")  # what a page may read besides its slots; see bus.py
 
 
 class Page:
@@ -182,6 +182,10 @@ def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callab
 
     Args:
         eval, **slots: as for `gradient`.
+
+    It may return `h`, the inverse of the step size of each coordinate, for a solver such as that of `mirror_descent`,
+    and `h0`, what that is before the first gradient (0 unless it is returned). A page may also read `start`, the
+    parameter as it was before the step.
 
     >>> import samestep as ss
     >>> @ss.direction(m=ss.zeros)

@@ -4,15 +4,17 @@ McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, https://d
 
     n_t = n_{t-1} + g^2;   1/eta_t = (beta + n_t^(-lr_power)) / lr_t;   sigma_t = 1/eta_t - 1/eta_{t-1}
     z <- z + g - sigma_t p
-    p <- 0 where |z| <= l1, else -(z - sign(z) l1) / (1/eta_t + l2)
+    p <- 0 where |z| <= l1_t, else -(z - sign(z) l1_t) / (1/eta_t + l2_t)
 
 The paper writes sigma for a constant lr. Here it telescopes under any schedule: without l1, l2 the steps are AdaGrad's.
+Its l1_t = l1 and l2_t = l2; what other schedules of them are is in `samestep.ftrl_proximal`, and so is any other rule.
 """
 
 from typing import Annotated, Literal
 
 from array_api_compat import array_namespace
 
+from ..composition.prox import Curvatures, Penalties, lazy_l2, minimum, penalty
 from ..constructor import named
 from ..hypers import Domain
 from ..page import full, nonnegative, positive, update
@@ -48,6 +50,7 @@ def ftrl_step(
     z,
     n,
     lr_prev,
+    t,
     *,
     lr: positive,
     lr_power: nonpositive | None = None,
@@ -56,28 +59,27 @@ def ftrl_step(
     l2: nonnegative = 0.0,
     initial_accumulator: nonnegative = 0.0,
     l2_shrinkage: nonnegative | None = None,
+    l1_schedule: Penalties = "fixed",
+    l2_schedule: Curvatures = "fixed",
     framework_sigma: bool = False,
     z0: Literal["prox", "zeros"] = "prox",
 ):
     """The step of FTRL-Proximal; its equations and source: help("samestep.algorithms.ftrl").
 
     Args:
-        lr, beta, l1, l2, initial_accumulator, framework_sigma, z0: as in `ftrl`.
+        lr, beta, l1, l2, initial_accumulator, l1_schedule, l2_schedule, framework_sigma, z0: as in `ftrl`.
         lr_power, l2_shrinkage: as in `ftrl`; None stands for -0.5, and for no shrinkage.
 
     >>> import samestep as ss
     >>> ss.chain(ss.ftrl_step(lr=0.1, l1=1.0)) == ss.ftrl(0.1, l1=1.0)
     True
     """
-    xp = array_namespace(p)
     before, after = _power(n, lr_power), _power(n + u * u, lr_power)
     inverse = (beta + after) / lr
     sigma = (after - before) / lr if framework_sigma else inverse - (beta + before) / lr_prev
+    sigma, curve = lazy_l2(l2_schedule, t, l2, inverse, sigma)
     z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
-    curve = inverse + l2
-    moved = xp.where(abs(z) <= l1, 0.0, -(z - xp.sign(z) * l1) / curve)
-    if z0 == "prox":  # no gradient and no penalty yet: every p is as good, so it stays, as AdaGrad's does
-        moved = xp.where((curve == 0) & (l1 == 0), p, moved)
+    moved = minimum(p if z0 == "prox" else None, z, curve, l1=penalty(l1_schedule, t, lr, inverse) * l1)
     return {"p": moved, "z": z, "n": n + u * u, **({} if framework_sigma else {"lr_prev": lr})}
 
 
@@ -95,6 +97,7 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         l1: the threshold that makes exact zeros, 0.
         l2: (l2 / 2) |p|^2 in the objective, 0; Keras and TensorFlow write half of it.
         initial_accumulator: the first n, 0.
+        l1_schedule, l2_schedule: "fixed" and "fixed"; the others are those of `ftrl_proximal`, with h = 1/eta.
         l2_shrinkage: adds 2 l2_shrinkage p to the gradient in z, not in n; 0 leaves it out.
         framework_sigma: both powers in sigma over lr_t, as other libraries have it; False. The same for a constant lr.
         z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.

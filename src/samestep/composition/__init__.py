@@ -1,0 +1,1 @@
+"""The composition: momentum, learning-rate rule, regularisers and solver, each chosen apart."""
