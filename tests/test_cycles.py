@@ -35,12 +35,20 @@ def sign(u):
     return {"u": ss.array_namespace(u).sign(u)}
 
 
+@ss.direction(m=ss.zeros)
+def debiased(u, m, t, *, beta=0.9):
+    m = beta * m + (1 - beta) * u
+    return {"u": m / (1 - beta**t), "m": m}
+
+
 MOMENTUM = ss.momentum(0.9, form="ema")
 EXACT = {
     "ema": ss.sgd(0.1, momentum=0.9, form="ema"),
     "classical": ss.sgd(0.02, momentum=0.9, dampening=0.3, weight_decay=0.1),
     "signum": ss.chain(MOMENTUM, sign(), ss.decay(0.1), ss.descend(wave(0.01))),
     "averaged": ss.chain(MOMENTUM, ss.trust_ratio(), ss.descend(0.1), ss.lookahead(k=2), ss.ema(0.8)),
+    "again": ss.chain(MOMENTUM, ss.descend(wave(0.1)), ss.lookahead(k=3, reset="state")),
+    "restarted": ss.chain(ss.warm_restart(3), debiased(), ss.descend(wave(0.1))),
     "two": ss.chain(MOMENTUM, ss.descend(0.1), ss.clip_by_global_norm(1.0), ss.skip_nonfinite()),
 }
 
@@ -106,7 +114,7 @@ REFUSED = {
     "sgd": (ss.sgd(0.1), "needs a direction part"),
     "ftrl": (ss.ftrl(), "needs a direction part"),
     "accumulate": (ss.chain(ss.accumulate(2), ss.adam()), "must stand before hidden_accumulation"),
-    "reset": (ss.chain(ss.adam(), ss.lookahead(reset="state")), "must stand before hidden_accumulation"),
+    "skip": (ss.chain(ss.skip_nonfinite(), ss.adam()), "must stand before hidden_accumulation"),
 }
 
 
@@ -115,6 +123,10 @@ def test_hidden_accumulation_refuses(name):
     optimizer, why = REFUSED[name]
     with pytest.raises(TraceError, match=why):
         ss.chain(HIDDEN, optimizer).init(np.ones(3))
+    with pytest.raises(TraceError, match="must stand before what restarts others"):
+        ss.chain(ss.warm_restart(2), HIDDEN, ss.adam()).init(np.ones(3))
+    with pytest.raises(TraceError, match="must stand before hidden_accumulation"):
+        ss.chain(ss.hidden_accumulation(2, fewer_updates=True), ss.warm_restart(2), ss.adam()).init(np.ones(3))
 
 
 def test_fewer_updates_takes_any_direction():

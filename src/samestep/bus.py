@@ -98,8 +98,11 @@ class Bus:
     def _steer(self, page: Page, result: dict[str, Any]) -> None:
         """Take up what a gradient part says of the parts behind it."""
         steering = [name for name in (*CONDITIONS, *CLOCKS) if name in result]
-        if steering and self.cycle:
+        late = {"when", "moves"} if "recurrence" in self.cycle else set(steering)
+        if self.cycle and late.intersection(steering):
             raise TraceError(f"it must stand before {self.cycle['page']}, which has the last word on {names(steering)}")
+        if "moves" in result and self.resets:
+            raise TraceError("it must stand before what restarts others, which is then in whole steps")
         if "when" in result:
             self.gate = self._joined("logical_and", self.gate, result["when"])
         if "reset" in result:
@@ -130,7 +133,7 @@ class Bus:
             )
         every = [(part, name, spec) for part, _, _ in self.directions for name, spec in part.page.slots.items()]
         arrays = {part.qualify(name) for part, name, spec in every if spec.shape in ("array", "scalar")}
-        slots = Recurrences(self.tracer, self.g, {name: self.handed[name] for name in arrays})
+        slots = Recurrences(self.tracer, self.g, {name: (self.inputs[name], self.handed[name]) for name in arrays})
         for part, written, u in self.directions:
             try:
                 for name, value in written.items():
@@ -140,7 +143,7 @@ class Bus:
                     if qualified in arrays:
                         value = slots.take(qualified, self._shaped_like_leaf(value), cycle["recurrence"])
                     else:
-                        value = self.tracer.apply("where", cycle["moves"], slots.follow(value), self.handed[qualified])
+                        value = self.tracer.apply("where", cycle["moves"], slots.follow(value), self.inputs[qualified])
                     self._write(part, name, part.page.slots[name], value)
                 self.u = slots.follow(u)
             except TraceError as error:

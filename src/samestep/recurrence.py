@@ -15,12 +15,15 @@ Step = Callable[[Symbol, Symbol, Symbol], Symbol]  # of the slot, c times it, an
 
 
 class Recurrences:
-    """The slots of the direction parts of a chain, as these are handed them, and the gradient that enters there."""
+    """The slots of the direction parts of a chain, in the state and as these are handed them, which a restart may have
+    changed, and the gradient that enters there.
+    """
 
-    def __init__(self, tracer: Tracer, gradient: Symbol, handed: Mapping[str, Symbol]) -> None:
+    def __init__(self, tracer: Tracer, gradient: Symbol, slots: Mapping[str, tuple[Symbol, Symbol]]) -> None:
         self.tracer = tracer
         self.gradient = gradient.node
-        self.handed = {name: symbol.node for name, symbol in handed.items()}
+        self.state = {name: symbol for name, (symbol, _) in slots.items()}
+        self.handed = {name: symbol.node for name, (_, symbol) in slots.items()}
         self.varies = {self.gradient, *self.handed.values()}
         self.taken: dict[Node, Node] = {}  # what a slot was to become: what it becomes
         self.zero = tracer.symbol(0.0).node
@@ -38,7 +41,7 @@ class Recurrences:
             raise TraceError(f"what slot {name!r} takes in is made of {names(others)}, which a cycle completes last")
         if self._degree(added) > 2:
             raise TraceError(f"what slot {name!r} takes in is neither linear in the gradient nor in its square")
-        taken = step(*(Symbol(self.tracer, node) for node in (slot, kept, added)))
+        taken = step(self.state[name], Symbol(self.tracer, kept), Symbol(self.tracer, added))
         self.taken[new.node] = taken.node
         return taken
 

@@ -24,7 +24,7 @@ def hidden_accumulation(u, t, *, k: count, fewer_updates: bool = False):
     The step is that of `accumulate(k)` where the direction is made of means of the gradient (sgd with momentum that is
     not Nesterov's, signum, tiger). A mean of squares, as the v of adam, becomes the mean of all squares in place of
     that of squared means: an approximation, larger by up to k. What follows counts whole steps: bias corrections
-    (t / k), schedules, decay, averages. Parts that gate or set clocks stand before it.
+    (t / k), schedules, decay, averages, restarts. Parts that gate stand before it, those that restart behind it.
 
     Raises:
         TraceError: at `init`, a direction that reads the gradient itself (lion, Nesterov's, a cautious one) or keeps

@@ -19,9 +19,12 @@ def kahan(p, u, c, *, lr: nonnegative):
     Args:
         lr: the step size; in a chain with `descend`, for which it stands then, the lr of that part.
 
-    In a chain whose last step is not p - lr u (FTRL, velocity) there is nothing to take the place of. `round` is to the
-    parameter's dtype: with float32 and float64 params it is a compensated sum of those. What a decay before it took
-    off is not lost either. Slot `c` in the compute dtype, with values of the parameter's.
+    In a chain whose last step is not p - lr u (FTRL, velocity) it is refused; `master_weights` is for any. `round` is
+    to the parameter's dtype: with float32 and float64 params it is a compensated sum of those. What a decay before it
+    took off is not lost either. Slot `c` in the compute dtype, with values of the parameter's.
+
+    Raises:
+        ChainError: there is no `descend` in the chain, and no lr of its own; or both have another lr.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.sgd(1e-4), ss.kahan()), np.ones(1, np.float16)
