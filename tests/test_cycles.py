@@ -41,12 +41,28 @@ def debiased(u, m, t, *, beta=0.9):
     return {"u": m / (1 - beta**t), "m": m}
 
 
+@ss.direction()
+def scaled(u):
+    return {"h": 1 + abs(u)}
+
+
+@ss.update()
+def solved(p, u, h, *, lr):
+    return {"p": p - lr * u / h}
+
+
+@ss.update()
+def along(p, u, g, *, lr):
+    return {"p": p - lr * u - 0.1 * lr * g}
+
+
 MOMENTUM = ss.momentum(0.9, form="ema")
 EXACT = {
     "ema": ss.sgd(0.1, momentum=0.9, form="ema"),
     "classical": ss.sgd(0.02, momentum=0.9, dampening=0.3, weight_decay=0.1),
     "signum": ss.chain(MOMENTUM, sign(), ss.decay(0.1), ss.descend(wave(0.01))),
     "averaged": ss.chain(MOMENTUM, ss.trust_ratio(), ss.descend(0.1), ss.lookahead(k=2), ss.ema(0.8)),
+    "says_h": ss.chain(MOMENTUM, scaled(), solved(lr=0.1)),
     "again": ss.chain(MOMENTUM, ss.descend(wave(0.1)), ss.lookahead(k=3, reset="state")),
     "restarted": ss.chain(ss.warm_restart(3), debiased(), ss.descend(wave(0.1))),
     "two": ss.chain(MOMENTUM, ss.descend(0.1), ss.clip_by_global_norm(1.0), ss.skip_nonfinite()),
@@ -111,6 +127,7 @@ REFUSED = {
         r"not go with momentum: what slot 'slow\.m' takes in is made of 'm'",
     ),
     "dog": (ss.dog(), "not go with scale_by_dog: "),
+    "update": (ss.chain(MOMENTUM, along(lr=0.1)), "in page along: page along reads g, of which only the last part"),
     "sgd": (ss.sgd(0.1), "needs a direction part"),
     "ftrl": (ss.ftrl(), "needs a direction part"),
     "accumulate": (ss.chain(ss.accumulate(2), ss.adam()), "must stand before hidden_accumulation"),

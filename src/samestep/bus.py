@@ -46,6 +46,7 @@ class Bus:
         self.cycle: dict[str, Any] = {}  # what a gradient part says of the update parts
         self.directions: list[tuple[Part, dict[str, Symbol], Symbol]] = []  # what each wrote into its slots, and its u
         self.handed: dict[str, Symbol] = {}
+        self.whole = True  # whether g is all of the gradient of a step
         self.outputs: dict[str, Symbol] = {}
         self.inputs: dict[str, Symbol] = {}
         self.idle: dict[str, Symbol] = {}  # what a slot becomes when its page leaves it as it was handed
@@ -63,6 +64,10 @@ class Bus:
         slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
         values.update(slots)
         reads = page.reads if function is page.function else _positional(function)
+        if "g" in reads and not self.whole:
+            raise TraceError(
+                f"page {page.__name__} reads g, of which only the last part is known when the step is taken"
+            )
         if "h" in reads and "h" not in values:
             raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
         accepted = _keywords(function)
@@ -148,6 +153,12 @@ class Bus:
                 self.u = slots.follow(u)
             except TraceError as error:
                 raise TraceError(f"{cycle['page']} does not go with {part.page.__name__}: {error}") from error
+        if self.h is not None:
+            try:
+                self.h = slots.follow(self.h)
+            except TraceError as error:
+                raise TraceError(f"{cycle['page']} does not go with what says h: {error}") from error
+        self.whole = False
 
     @staticmethod
     def _check(page: Page, name: str, node: Node) -> None:
