@@ -146,7 +146,7 @@ class Bus:
                     if value.node is self.handed[qualified].node:
                         continue
                     if qualified in arrays:
-                        value = slots.take(qualified, self._shaped_like_leaf(value), cycle["recurrence"])
+                        value = slots.take(qualified, value, cycle["recurrence"])
                     else:
                         value = self.tracer.apply("where", cycle["moves"], slots.follow(value), self.inputs[qualified])
                     self._write(part, name, part.page.slots[name], value)
