@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,16 @@ from jax import tree_util
 
 
 def ways(tree: Any) -> tuple[Callable, Callable] | None:
-    """How to open containers of this type, and how to build them; None of what is a leaf to JAX too."""
-    if tree_util.treedef_is_leaf(_opened(tree)[1]):
+    """How to open containers of this type, and how to build them; None of what is a leaf to JAX too, or an array."""
+    if is_sparse(tree) or tree_util.treedef_is_leaf(_opened(tree)[1]):
         return None
     return _open, _build
+
+
+def is_sparse(tree: Any) -> bool:
+    """Whether it is a sparse array of JAX's, which are containers to its registry."""
+    sparse = sys.modules.get("jax.experimental.sparse")
+    return sparse is not None and isinstance(tree, sparse.JAXSparse)
 
 
 def _opened(tree: Any) -> tuple[list, Any]:

@@ -10,9 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from samestep.errors import LeafError
 from samestep.libraries import Library
 from samestep.pinned import Pinned
 
+from .containers import is_sparse
 from .eager import as_weak
 from .namespace import EAGER, wide
 from .sums import InOrder
@@ -94,6 +96,35 @@ class Jax(Library):
         """Its sharding, if it was put there."""
         return None if self.traced(array) or not array.committed else array.sharding
 
+    def rows(self, gradient: Any) -> tuple[Any, Any] | None:
+        """Of a BCOO matrix; what its indices have beyond the end fills it up."""
+        if not is_sparse(gradient):
+            return None
+        if type(gradient).__name__ != "BCOO" or gradient.n_sparse != 1 or gradient.n_batch:
+            raise LeafError(
+                f"the gradient is {gradient!r}; of sparse ones a step takes a BCOO that is sparse along the first axis "
+                "alone (n_sparse=1, n_batch=0): call .todense() on it, or make a samestep.RowSparse"
+            )
+        indices, values = gradient.indices[:, 0], gradient.data
+        if self.defers([indices, values]):
+            return indices, values
+        index = np.asarray(indices)
+        inside = np.flatnonzero(index < gradient.shape[0])
+        return (indices, values) if len(inside) == len(index) else (index[inside], values[inside])
+
+    def take_rows(self, array: Any, index: np.ndarray) -> Any:
+        """Filled up, so that not every number of rows is compiled for itself."""
+        return _take(array, _filled(index, len(array)))
+
+    def put_rows(self, array: Any, index: np.ndarray, new: Any, donate: bool) -> Any:
+        """What fills up is dropped."""
+        return (_put_donated if donate else _put)(array, _filled(index, len(array)), new)
+
+    def rows_from(self, values: np.ndarray, like: Any) -> Any:
+        """Filled up too."""
+        fill = np.zeros((room(len(values)) - len(values), *values.shape[1:]), values.dtype)
+        return jax.device_put(np.concatenate([values, fill]), self.device(like))
+
     def joined(self, pairs: Any, old: Any, donate: bool) -> Any:
         """Where they are; what was donated is deleted."""
         if donate:
@@ -109,3 +140,25 @@ class Jax(Library):
         if self.traced(array) or array.is_deleted() or len(array.sharding.device_set) > 1:
             return None
         return np.asarray(array) if array.platform() == "cpu" else None
+
+
+def room(rows: int) -> int:
+    """How many rows stand for so many: at most an eighth more, and few different numbers."""
+    step = 1 << max(rows.bit_length() - 4, 3)
+    return -(-rows // step) * step
+
+
+def _filled(index: np.ndarray, beyond: int) -> np.ndarray:
+    return np.concatenate([index, np.full(room(len(index)) - len(index), beyond)])
+
+
+@jax.jit
+def _take(array: Any, index: Any) -> Any:
+    return array.at[index].get(mode="fill", fill_value=0)
+
+
+def _put_rows(array: Any, index: Any, new: Any) -> Any:
+    return array.at[index].set(new, mode="drop")
+
+
+_put, _put_donated = jax.jit(_put_rows), jax.jit(_put_rows, donate_argnums=0)

@@ -13,6 +13,7 @@ from torch._guards import TracingContext
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 
+from samestep.errors import LeafError
 from samestep.libraries import Library, Parts
 from samestep.pinned import Deferred, Pinned
 
@@ -98,6 +99,17 @@ class Torch(Library):
             return np.from_dlpack(plain)  # not plain.numpy(): after that, the storage can never be resized again
         except (RuntimeError, TypeError, BufferError):  # a subclass whose memory is elsewhere
             return None
+
+    def rows(self, gradient: Any) -> tuple[Any, Any] | None:
+        """Of a sparse COO tensor."""
+        if not isinstance(gradient, torch.Tensor) or gradient.layout is not torch.sparse_coo:
+            return None
+        if gradient.sparse_dim() != 1:
+            raise LeafError(
+                f"the gradient is a sparse COO tensor with {gradient.sparse_dim()} sparse axes; rows are sparse along "
+                "the first axis alone: call .to_dense() on it, or make a samestep.RowSparse"
+            )
+        return gradient._indices()[0], gradient._values()
 
     def joined(self, pairs: Any, old: Any, donate: bool) -> Any:
         """The two floats of an entry lie side by side."""

@@ -78,6 +78,7 @@ from .page import (
     update,
     zeros,
 )
+from .row_sparse import RowSparse
 from .trace.namespace import sum_over_params
 from .trace.noise import normal, random_bits, rounded, uniform
 
@@ -90,6 +91,7 @@ __all__ = [
     "HyperparameterError",
     "LeafError",
     "Optimizer",
+    "RowSparse",
     "SamestepError",
     "StateError",
     "TraceError",

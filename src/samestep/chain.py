@@ -54,8 +54,8 @@ class Chain:
             raise ChainError(
                 f"{owner.page.__name__} takes no direction part such as {other.page.__name__}: {owner.page.alone}"
             )
-        if "step" in slots:
-            raise ChainError("a slot cannot be called 'step': the state keeps its count there")
+        if taken := {"step", "row_step"} & set(slots):
+            raise ChainError(f"a slot cannot be called {names(taken)}: the state keeps its count there")
         _ = self.numbers
 
     @cached_property

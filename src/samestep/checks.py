@@ -46,30 +46,34 @@ def leaves(paths: Sequence[str], arrays: Sequence[Any], shapes_only: bool = Fals
 def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> None:
     """Gradients have the shape and library of their param, and a floating dtype."""
     for path, param, grad in zip(paths, params, given, strict=True):
-        if grad is None:
-            continue
-        if not (hasattr(grad, "dtype") and hasattr(grad, "shape")):
-            raise LeafError(
-                f"{where(path)} of the grads is {type(grad).__name__} {grad!r:.80}: "
-                "grads are arrays, or None for a leaf that has none"
-            )
-        unmasked(f"{where(path)} of the grads", grad)
-        if library(grad) != library(param):
-            raise LeafError(
-                f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}: "
-                "both belong to one library; convert the gradient"
-            )
-        if tuple(grad.shape) != tuple(param.shape):
-            raise LeafError(
-                f"{where(path)}: the gradient must have the shape of its param, {tuple(param.shape)}; "
-                f"got {tuple(grad.shape)}: reshape it, or sum over what was broadcast"
-            )
-        if name(grad) not in COMPUTE:
-            raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}")
-        if (name(grad) in COMPLEX) != (name(param) in COMPLEX):
-            raise LeafError(
-                f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real"
-            )
+        if grad is not None:
+            gradient(path, param, grad, tuple(param.shape))
+
+
+def gradient(path: str, param: Any, grad: Any, shape: tuple[int, ...]) -> None:
+    """A gradient of this shape has the library of its param, and a floating dtype."""
+    if not (hasattr(grad, "dtype") and hasattr(grad, "shape")):
+        raise LeafError(
+            f"{where(path)} of the grads is {type(grad).__name__} {grad!r:.80}: "
+            "grads are arrays, or None for a leaf that has none"
+        )
+    unmasked(f"{where(path)} of the grads", grad)
+    if library(grad) != library(param):
+        raise LeafError(
+            f"{where(path)}: the param is an array of {library(param)}, its gradient of {library(grad)}: "
+            "both belong to one library; convert the gradient"
+        )
+    if tuple(grad.shape) != shape:
+        raise LeafError(
+            f"{where(path)}: the gradient must have the shape of its param, {shape}; "
+            f"got {tuple(grad.shape)}: reshape it, or sum over what was broadcast"
+        )
+    if name(grad) not in COMPUTE:
+        raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}")
+    if (name(grad) in COMPLEX) != (name(param) in COMPLEX):
+        raise LeafError(
+            f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real"
+        )
 
 
 def unmasked(at: str, array: Any) -> None:

@@ -69,7 +69,7 @@ class Clock:
         for batch in self.plan.batches:
             numbers = [value for slot in batch.program.numbers for value in self.slots[slot].values()]
             differing = [value[batch.places] for value in (self.counts, *numbers) if isinstance(value, np.ndarray)]
-            first, row_of = _grouped([batch.branches, *differing]) if differing else batch.by_branch
+            first, row_of = grouped([batch.branches, *differing]) if differing else batch.by_branch
             found.append(([self._row(batch, k, 0 if done else 1) for k in first], row_of))
         return found
 
@@ -81,10 +81,10 @@ class Clock:
 
     def after(self, works: Sequence[Work]) -> dict[str, Any]:
         """The count and the number slots after the step."""
-        return {states.STEP: self._counted(), **{slot: self._new(slot, works) for slot in self.slots}}
+        return {states.STEP: self.counted(), **{slot: self._new(slot, works) for slot in self.slots}}
 
-    def _counted(self) -> Any:
-        """One int while all leaves agree."""
+    def counted(self) -> Any:
+        """The count after the step: one int while all leaves agree."""
         plan = self.plan
         if isinstance(self.counts, int) and (plan.all_awake or not plan.batches):
             return self.counts + (1 if plan.all_awake else 0)
@@ -136,7 +136,7 @@ class Clock:
         return trees.rebuild(self.plan.spec, found)
 
 
-def _grouped(columns: Sequence[np.ndarray]) -> tuple[list[int], np.ndarray]:
+def grouped(columns: Sequence[np.ndarray]) -> tuple[list[int], np.ndarray]:
     """The first place of every distinct row of a table, and which of these each row is."""
     first, group = np.zeros(1, np.int64), np.zeros(len(columns[0]), np.int64)
     for column in columns:

@@ -132,6 +132,31 @@ class Library:
         except Exception:  # on another device, or of a dtype that NumPy lacks: then only its identity is known
             return None
 
+    def rows(self, gradient: Any) -> tuple[Any, Any] | None:
+        """The indices and the values of one that is sparse in its first axis, duplicates and all; of others None."""
+        return None
+
+    def host(self, array: Any) -> np.ndarray:
+        """Its values as NumPy has them."""
+        memory = self.memory(array)
+        return np.from_dlpack(array_api_compat.to_device(array, "cpu")) if memory is None else memory
+
+    def take_rows(self, array: Any, index: np.ndarray) -> Any:
+        """These rows in an array of their own; behind them it may have others, all zeros."""
+        xp = self.namespace(array)
+        return xp.take(array, self.rows_from(index, array), axis=0)
+
+    def put_rows(self, array: Any, index: np.ndarray, new: Any, donate: bool) -> Any:
+        """The array with other rows, as `take_rows` or `rows_from` made them, here; in place if it is donated."""
+        if not donate or not array_api_compat.is_writeable_array(array):
+            array = self.namespace(array).asarray(array, copy=True)
+        array[self.rows_from(index, array)] = new
+        return array
+
+    def rows_from(self, values: np.ndarray, like: Any) -> Any:
+        """Rows out of NumPy where an array lies; behind them there may be others, all zeros."""
+        return self.namespace(like).asarray(values, device=self.device(like))
+
     def joined(self, pairs: Any, old: Any, donate: bool) -> Any:
         """Pairs of reals as complex numbers, in the place of an old array; None where that goes by way of the host."""
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, libraries
+from . import checks, libraries, row_sparse
 from . import params as trees
 from . import state as states
 from .chain import Chain
@@ -135,7 +135,8 @@ class Optimizer:
 
         Args:
             params: the parameters.
-            grads: a gradient for each leaf, in its shape; None leaves the leaf, its state and its count as they are.
+            grads: a gradient for each leaf, in its shape; None leaves the leaf, its state and its count as they are, a
+                `RowSparse` does so with all rows but some.
             state: what `init` or the last step returned.
             donate: give up params and state: they may be overwritten, and must not be used again. Grads never are.
                 Inside jax.jit it says nothing: there the outer function donates (donate_argnums).
@@ -221,7 +222,7 @@ class Optimizer:
         fresh = self.init(params)
         leaves, spec = trees.flatten(params)
         plan = self.stepper.plan(spec, leaves, None)
-        states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
+        of_rows = row_sparse.restarted(self.stepper, plan, leaves, state)
         declared = [
             (part, slot)
             for chain in self.chains
@@ -240,7 +241,7 @@ class Optimizer:
             chosen |= {part.qualify(s) for part, s in declared if part.restarts(s, hang)}
         with libraries.of_leaves(leaves).quiet():
             kept = {key: states.copied(state[key]) for key in fresh if key != states.STEP and key not in chosen}
-        return {key: kept.get(key, fresh[key]) for key in fresh}
+        return {key: kept.get(key, fresh[key]) for key in fresh} | of_rows
 
     def hyperparameters(self, step: int = 0) -> dict[str, Any]:
         """Every run-time number as it is at a count of completed steps; with groups, a dict by pattern.

@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from . import backend as backends
-from . import checks, inline, libraries
+from . import checks, inline, libraries, row_sparse
 from . import params as trees
 from . import state as states
 from .chain import Chain
@@ -23,7 +23,7 @@ from .drive import Work, drive
 from .errors import HyperparameterError, names
 from .groups import Branch, assign
 from .look import Quick, Seen, bind, careful
-from .plan import Batch, Plan, build, describe, for_evaluation
+from .plan import Batch, Leaf, Plan, build, describe, for_evaluation
 
 KEPT_PLANS = 16
 KEPT_QUICK = 4  # one optimizer may step a few models in turn
@@ -82,6 +82,12 @@ class Stepper:
         checks.grads(paths, leaves, given)
         branch_of = assign(self.branches, paths)
         described = tuple(describe(*four) for four in zip(paths, leaves, given, branch_of, strict=True))
+        return self.planned(spec, described, leaves, evaluation, inline)
+
+    def planned(
+        self, spec: Any, described: tuple[Leaf, ...], leaves: list, evaluation: bool = False, inline: bool = False
+    ) -> Plan:  # fmt: skip
+        """The plan for leaves that are described already."""
         kind = libraries.of_leaves(leaves).kind
         key = (spec, described, backends.chosen(), tuple(map(kind, leaves)), evaluation, inline)
         with self.lock:
@@ -133,14 +139,17 @@ class Stepper:
     def evaluated(self, params: Any, state: Any) -> Any:
         """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
         leaves, spec = trees.flatten(params)
+        if row_sparse.counted(state):
+            return row_sparse.evaluated(self, leaves, spec, state)
         if libraries.of_leaves(leaves).defers(libraries.arrays(state), leaves):
             return inline.evaluated(self, leaves, spec, state)
         with libraries.context(leaves, ()):
-            return self._evaluated(leaves, spec, state)
+            plan = self.plan(spec, leaves, None, evaluation=True)
+            slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
+            return trees.rebuild(spec, self.evaluated_leaves(plan, leaves, slots, state))
 
-    def _evaluated(self, leaves: list, spec: Any, state: Any) -> Any:
-        plan = self.plan(spec, leaves, None, evaluation=True)
-        slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
+    def evaluated_leaves(self, plan: Plan, leaves: list, slots: dict[str, list], state: Any) -> list:
+        """The same of leaves whose plan and slots are known."""
         bounds = [bind(batch, leaves, leaves, slots, donate=False) for batch in plan.batches]
         works = self._works(plan, bounds, Clock(self.branches, plan, state).rows(done=True), slots, {})
         found = list(leaves)
@@ -148,7 +157,7 @@ class Stepper:
             assert outputs is not None  # nothing is donated
             for i, value in zip(work.batch.leaves, self._single(work, outputs["p"], leaves, donate=False), strict=True):
                 found[i] = value
-        return trees.rebuild(spec, found)
+        return found
 
     # -- the step ---------------------------------------------------------
     def run(self, params: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
@@ -156,8 +165,11 @@ class Stepper:
         seen = None if any(map(libraries.deferred, overrides.values())) else self.glance(params, grads, state, donate)
         if seen is not None:
             with seen.plan.library.quiet():
-                return self._finish(seen, params, state, donate, overrides)
+                return self.finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
+        by_rows = row_sparse.found(spec, leaves, grads, state)
+        if by_rows is not None:
+            return row_sparse.step(self, leaves, spec, by_rows, state, donate, overrides)
         library = libraries.of_leaves(leaves)
         if library.defers(libraries.arrays(grads, state, overrides), leaves):
             return inline.step(self, leaves, spec, grads, state, donate, overrides)
@@ -169,9 +181,10 @@ class Stepper:
             )
         with library.quiet():
             seen = self.look(params, leaves, spec, grads, state, donate)
-            return self._finish(seen, params, state, donate, overrides)
+            return self.finish(seen, params, state, donate, overrides)
 
-    def _finish(self, seen: Seen, params: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
+    def finish(self, seen: Seen, params: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:
+        """The step of what has been looked at."""
         plan = seen.plan
         self._take_turns(plan)
         self.must_be_read(plan, overrides)
