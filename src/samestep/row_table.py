@@ -71,6 +71,11 @@ class Table:
         """Counts and number slots of whole leaves; nan where a slot is one of rows."""
         return Clock(self.stepper.branches, self.plan, self.plain)
 
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """Number slots that are the same for all leaves, and so for all rows."""
+        return frozenset().union(*(program.shared for program in self.plan.programs if program is not None))
+
     def _check(self, slot: str, i: int, value: Any, dtype: str) -> None:
         """What a state has of the rows of a leaf."""
         leaf, array = self.plan.leaves[i], self.leaves[i]
@@ -183,6 +188,9 @@ class Table:
         slots = {slot: taken(values) for slot, values in self.slots.items()}
         state: dict[str, Any] = {states.STEP: [piece.done for piece in pieces], **slots}
         for slot in virtual.number_slots:
+            if slot in self.shared:
+                state[slot] = self.plain[slot]
+                continue
             branches = self.clock.slots[slot]
             state[slot] = self._joined(
                 {
@@ -217,7 +225,8 @@ class Table:
         after: dict[str, Any] = {slot: trees.rebuild(spec, values) for slot, values in new.items()}
         after[states.STEP] = self.clock.counted()
         for slot in self.clock.slots:
-            after[slot] = self._numbers_after(slot, pieces, state[slot], donate)
+            shared = slot in self.shared
+            after[slot] = state[slot] if shared else self._numbers_after(slot, pieces, state[slot], donate)
         result = {key: after[key] for key in self.plain}
         if counted(self.state) or self.read:
             result[ROW_STEP] = trees.rebuild(spec, self._counts_after(donate))
