@@ -27,22 +27,19 @@ def _power(n, lr_power):
     return n**0.5 if lr_power is None else n**-lr_power
 
 
-def _centre(p, *, lr, lr_power, beta, initial_accumulator, z0):
+def _centre(p, *, lr, lr_power, beta, l2, initial_accumulator, l2_schedule, z0):
     """The first z: the proximal term of the start, centred at the first parameter or at 0."""
     if z0 == "zeros":
         return array_namespace(p).zeros_like(p)
-    return -(beta + _power(initial_accumulator, lr_power)) / lr * p
-
-
-def _first_lr(xp, p, hyper):
-    return hyper["lr"]
+    share = (1 + l2) * p if l2_schedule == "sum_inv_lr" else p
+    return -(beta + _power(initial_accumulator, lr_power)) / lr * share
 
 
 @update(
     alone="z sums the gradients and p is solved from z, so a direction before it would be summed in their place",
     z=_centre,
     n=full("initial_accumulator"),
-    lr_prev=Slot("number", _first_lr),
+    lr_prev=Slot("number", lambda xp, p, hyper: hyper["lr"]),
 )
 def ftrl_step(
     u,

@@ -20,11 +20,7 @@ from .choices import Rule, mean, ruled, unbias, weighed
 from .prox import Curvatures, Penalties, lazy_l2, minimum, penalty, shared
 
 
-def _first_lr(xp, p, hyper):
-    return hyper["lr"]
-
-
-@update(z=zeros, h_prev=zeros, lr_prev=Slot("number", _first_lr))
+@update(z=zeros, h_prev=zeros, lr_prev=Slot("number", lambda xp, p, hyper: hyper["lr"]))
 def lazy_step(
     p,
     u,
