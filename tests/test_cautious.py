@@ -21,11 +21,13 @@ GIVEN = {
     "adafactor": [{"beta1": 0.9}],
     "adan": [{}, {"no_prox": True}],
     "adopt": [{"beta2": 0.99}, {"beta2": 0.99, "decoupled": True}],
+    "dadapt_adam": [{"lr": 1.0, "d0": 1e-2}],
     "dog": [{"reps_rel": 0.01}],
     "ftrl_proximal": [{"momentum": 0.9, "rule": "adagrad"}],
     "mirror_descent": [{"momentum": 0.9, "rule": "adagrad"}],
     "muon": [{}, {"aux_lr": 0.003}],
     "nadam": [{}, {"decay": "decoupled"}],
+    "prodigy": [{"lr": 1.0, "d0": 1e-2}],
     "radam": [{}, {"decay": "decoupled", "fallback": "skip"}],
     "rmsprop": [{"momentum": 0.9}],
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.9, "form": "ema"}],
@@ -35,10 +37,12 @@ CASES = [(name, given) for name in FOUND if name not in SOLVED for given in GIVE
 NO_MEMORY = (
     "adagrad",
     "dog",
+    "dowg",
     "online_rmsprop",
     "sc_adagrad",
     "sc_rmsprop",
 )  # their direction has the gradient's sign everywhere: the mask drops zeros only
+OWN_LR = ("dadapt_adam", "prodigy")  # their direction makes the lr of what follows
 AFTER = {"lamb": "scale_by_adam"}  # the mask stands behind this page; elsewhere behind the last direction
 
 
@@ -47,6 +51,12 @@ def made(name, given, **more):
     own = constructor.__signature__.parameters
     decay = {"weight_decay": 0.1} if "weight_decay" in own else {}
     return constructor(**{"lr": 10 * own["lr"].default, **decay, **given, **more})
+
+
+@ss.update()
+def rate(p, *, lr):
+    """Shows the chain's lr, or what a direction has made of it, in place of the parameter."""
+    return {"p": lr + 0.0 * p}
 
 
 @ss.update()
@@ -89,6 +99,7 @@ def test_the_step_is_the_masked_direction(name, given, scale):
     """Every step from our own params, so that the two can only part by what this step does."""
     optimizer, plain = made(name, given, cautious=scale), made(name, given)
     before, until, after = cut(name, plain)
+    lrs = ss.chain(*until, rate())
     entering, direction, rest = ss.chain(*before, probe()), ss.chain(*until, probe()), ss.chain(*after)
     problem, dropped = PROBLEMS["vector"], 0
     params = problem.params()
@@ -98,10 +109,11 @@ def test_the_step_is_the_masked_direction(name, given, scale):
             grads = problem.gradient(params, t)
             new, state = optimizer.step(params, grads, state)
             g, states[0] = entering.step(params, grads, states[0])
+            lr = {"lr": lrs.step(params, grads, states[1])[0]["b"][0]} if name in OWN_LR else {}
             u, states[1] = direction.step(params, grads, states[1])
             agree, masked = zip(*(mask(u[leaf], g[leaf], scale) for leaf in params), strict=True)
-            decayed = rest.step(params, {leaf: np.zeros_like(p) for leaf, p in params.items()}, states[2])[0]
-            expected, states[2] = rest.step(params, dict(zip(params, masked, strict=True)), states[2])
+            decayed = rest.step(params, {leaf: np.zeros_like(p) for leaf, p in params.items()}, states[2], **lr)[0]
+            expected, states[2] = rest.step(params, dict(zip(params, masked, strict=True)), states[2], **lr)
             checks.equal(new, expected, t, "params")
             checks.equal({k: v for k, v in state.items() if k in states[1]}, states[1], t, "slots of the direction")
             for leaf, agrees, along in zip(params, agree, masked, strict=True):

@@ -8,13 +8,16 @@ from .algorithms.adagrad import adagrad, scale_by_adagrad
 from .algorithms.adam import adam, adamw, scale_by_adam
 from .algorithms.adan import adan, scale_by_adan
 from .algorithms.adopt import adopt, scale_by_adopt
+from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
+from .algorithms.dowg import dowg, scale_by_dowg
 from .algorithms.ftrl import ftrl, ftrl_step
 from .algorithms.lamb import add_decay, lamb
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
+from .algorithms.prodigy import prodigy, scale_by_prodigy
 from .algorithms.radam import radam, scale_by_radam
 from .algorithms.rmsprop import rmsprop, scale_by_rmsprop
 from .algorithms.sc_adagrad import sc_adagrad, sc_rmsprop, scale_by_sc_adagrad, scale_by_sc_rmsprop
@@ -112,11 +115,13 @@ __all__ = [
     "cols",
     "copy",
     "count",
+    "dadapt_adam",
     "decay",
     "descend",
     "direction",
     "dog",
     "ema",
+    "dowg",
     "explain",
     "fraction",
     "freeze",
@@ -146,6 +151,7 @@ __all__ = [
     "ones",
     "online_rmsprop",
     "positive",
+    "prodigy",
     "radam",
     "random_bits",
     "rmsprop",
@@ -160,11 +166,14 @@ __all__ = [
     "scale_by_adam",
     "scale_by_adan",
     "scale_by_adopt",
+    "scale_by_dadapt_adam",
     "scale_by_dog",
+    "scale_by_dowg",
     "scale_by_lion",
     "scale_by_muon",
     "scale_by_nadam",
     "scale_by_online_rmsprop",
+    "scale_by_prodigy",
     "scale_by_radam",
     "scale_by_rmsprop",
     "scale_by_sc_adagrad",

@@ -22,8 +22,8 @@ CONDITIONS = ("when", "reset", "restart", "moves")
 CLOCKS = ("t", "outer")
 STATIC = ("slots", "recurrence")  # of which nothing is traced
 WRITES = {
-    "gradient": ("u", *CONDITIONS, *CLOCKS, *STATIC),
-    "direction": ("u", "h", "h0"),
+    "gradient": ("u", "lr", *CONDITIONS, *CLOCKS, *STATIC),
+    "direction": ("u", "lr", "h", "h0"),
     "update": ("u", "p"),
 }  # besides slots
 
@@ -40,6 +40,7 @@ class Bus:
         self.step = self.tracer.apply("subtract", self.t, 1)  # completed ones, whatever inner clocks say
         self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
         self.h0 = self.tracer.symbol(0.0)  # and what it is before the first gradient
+        self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
         self.gate: Symbol | None = None
         self.resets: list[tuple[Symbol, Callable[[Part, str], bool]]] = []  # a condition, and whether it is for a slot
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
@@ -92,6 +93,7 @@ class Bus:
             self._write(part, name, page.slots[name], value)
         self.u = self._shaped(page, "u", result.get("u", self.u))
         self.p = self._shaped(page, "p", result.get("p", self.p))
+        self.lr = result.get("lr", self.lr)
         self.h = result.get("h", self.h)
         self.h0 = result.get("h0", self.h0)
         if page.kind == "gradient":
@@ -169,6 +171,8 @@ class Bus:
             raise TraceError(f"{name!r} of {page.__name__} must be {rule}")
         if condition and node.is_array:
             raise TraceError(f"{name!r} of {page.__name__} is one condition for the leaf: write xp.all or xp.any")
+        if name == "lr" and node.is_array:
+            raise TraceError(f"'lr' of {page.__name__} is one number for the leaf, not an array: put it into u")
         if steers and name in CLOCKS and node.kind.rank > Rank.TOTAL:
             raise TraceError(
                 f"{name!r} of {page.__name__} is one clock for all leaves: make it of totals (sum_over_params)"
@@ -183,7 +187,9 @@ class Bus:
     def _hyper(self, part: Part) -> dict[str, Any]:
         found: dict[str, Any] = dict(part.options)
         for key, hyper in part.page.hypers.items():
-            if hyper.number and key not in found:
+            if key == "lr" and self.lr is not None:
+                found[key] = self.lr
+            elif hyper.number and key not in found:
                 rank = max(Rank.HOST, self.t.node.kind.rank)
                 found[key] = self.tracer.source("number", part.qualify(key), Kind(rank), self.t)
         return found

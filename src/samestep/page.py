@@ -160,7 +160,8 @@ def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callabl
     leaf's own, as its count is) and `reset` (where it holds, later slots start again, but for those that are kept). Or
     `restart`, which is `reset` as the verb has it, with the names of `slots` or None. Or `moves` (gates every write of
     update parts), with `outer` (their clock, where it is another) and `recurrence(slot, kept, added)`: what the slots
-    of direction parts become in place of the sum of the two, of which one is a number times the slot.
+    of direction parts become in place of the sum of the two, of which one is a number times the slot. Or `lr`: what
+    later parts have for the chain's step size.
 
     Args:
         eval: a page that gives the parameters to evaluate at.
@@ -184,7 +185,8 @@ def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callab
         eval, **slots: as for `gradient`.
 
     It may return `h`, the inverse of the step size of each coordinate, for a solver such as that of `mirror_descent`,
-    and `h0`, what that is before the first gradient (0 unless it is returned). A page may also read `start`, the
+    and `h0`, what that is before the first gradient (0 unless it is returned); or `lr`, what later parts have for the
+    chain's step size, as methods do that find their own. A page may also read `start`, the
     parameter as it was before the step.
 
     >>> import samestep as ss
