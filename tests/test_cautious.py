@@ -60,6 +60,12 @@ def rate(p, *, lr):
 
 
 @ss.update()
+def rate_left_alone(p, *, lr):
+    """Brings a number, and does nothing."""
+    return {}
+
+
+@ss.update()
 def probe(p, u):
     """Shows the direction so far, as the new parameter; a copy, because a chain must do something with a gradient."""
     return {"p": 1.0 * u}
@@ -99,7 +105,7 @@ def test_the_step_is_the_masked_direction(name, given, scale):
     """Every step from our own params, so that the two can only part by what this step does."""
     optimizer, plain = made(name, given, cautious=scale), made(name, given)
     before, until, after = cut(name, plain)
-    lrs = ss.chain(*until, rate())
+    lrs, after = ss.chain(*until, rate()), (*after, rate_left_alone(lr=1.0)) if name in OWN_LR else after
     entering, direction, rest = ss.chain(*before, probe()), ss.chain(*until, probe()), ss.chain(*after)
     problem, dropped = PROBLEMS["vector"], 0
     params = problem.params()

@@ -8,7 +8,7 @@ def ldog(s, p, g, t):
     s.setdefault("p0", p)
     s["r"] = max(s.get("r", 1e-2 * (1 + np.linalg.norm(p))), np.linalg.norm(p - s["p0"]))
     s["G"] = s.get("G", 0.0) + np.sum(g**2)
-    return p - s["r"] / np.sqrt(s["G"] + 1e-8) * g
+    return p - 0.3 * s["r"] / np.sqrt(s["G"] + 1e-8) * g
 
 
-TRANSCRIPTIONS = {"dog_per_leaf": (lambda ss: ss.dog(reps_rel=1e-2, per_leaf=True), ldog)}
+TRANSCRIPTIONS = {"dog_per_leaf": (lambda ss: ss.dog(0.3, reps_rel=1e-2, per_leaf=True), ldog)}
