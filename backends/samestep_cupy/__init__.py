@@ -57,6 +57,7 @@ class Cupy:
     """
 
     name = "cupy"
+    language = "cuda"
     rank = 100
     library = OnGpus()
 
@@ -94,6 +95,14 @@ class Cupy:
     def refuses(self, program: Program, signature: Signature) -> str | None:
         """Other shapes than the leaf's, dtypes and operations that have no spelling."""
         return refusal(program, signature)
+
+    def kernels(self, program: Program, signature: Signature) -> str:
+        """The source of the kernels."""
+        from samestep.trace.stages import Stages
+
+        from .printer import KernelPrinter
+
+        return KernelPrinter(program, signature, Stages(program).columns).source()[0]
 
     def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> CompiledCuda:
         """Print the kernels; they are compiled with the first step, for the GPU that has the arrays."""

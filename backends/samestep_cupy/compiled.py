@@ -76,11 +76,10 @@ class CompiledCuda:
         self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]], device: Device
     ) -> None:
         self.device = device
-        self.stages: tuple[Stage, ...] = Stages(program).fused
-        self.writes = tuple(name for name, _ in self.stages[-1].stores)
-        self.names = tuple(dict.fromkeys(("p", "grad", *program.arrays, *self.writes)))
-        self.columns = {name: i for i, name in enumerate(self.names)}
-        self.columns |= {f"new {name}": len(self.names) + i for i, name in enumerate(self.writes)}
+        stages = Stages(program)
+        self.stages: tuple[Stage, ...] = stages.fused
+        self.writes = tuple(name for name, _ in stages.stores)
+        self.names, self.columns = stages.names, stages.columns
         self.source, self.kernels = KernelPrinter(program, signature, self.columns).source()
         sizes = np.array([int(np.prod(shape, dtype=np.int64)) for shape in shapes], np.int64)
         self.size = len(sizes)

@@ -35,6 +35,7 @@ class Numba:
     """Runs every elementwise or fully reducing program on NumPy arrays, or on those of another library's memory."""
 
     name = "numba"
+    language = "numba"
     rank = 100
 
     def __init__(self, memory: Memory = NUMPY) -> None:
@@ -74,6 +75,14 @@ class Numba:
 
         lacking = unspelled(program)
         return f"no kernel spelling of {', '.join(sorted(lacking))}" if lacking else None
+
+    def kernels(self, program: Program, signature: Signature) -> str:
+        """The source of the kernels."""
+        from samestep.trace.stages import Stages
+
+        from .printer import KernelPrinter
+
+        return KernelPrinter(program, signature, Stages(program).columns).source()[0]
 
     def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> CompiledNumba:
         """Print, compile or load the kernels."""

@@ -50,12 +50,11 @@ class CompiledNumba:
         self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]], memory: Memory
     ) -> None:
         self.memory = memory
-        self.stages: tuple[Stage, ...] = Stages(program).fused
-        self.writes = tuple(name for name, _ in self.stages[-1].stores)
-        self.names = tuple(dict.fromkeys(("p", "grad", *program.arrays, *self.writes)))
+        stages = Stages(program)
+        self.stages: tuple[Stage, ...] = stages.fused
+        self.writes = tuple(name for name, _ in stages.stores)
+        self.names, self.columns = stages.names, stages.columns
         self.reads = tuple(name for name in self.names if name not in self.writes)
-        self.columns = {name: i for i, name in enumerate(self.names)}
-        self.columns |= {f"new {name}": len(self.names) + i for i, name in enumerate(self.writes)}
         printer = KernelPrinter(program, signature, self.columns)
         self.kernels = cache.load("kernel", *printer.source())
         self.dtypes = {name: printer.dtype(name) for name in self.names}

@@ -66,6 +66,9 @@ class Backend(Protocol):
     registry of containers may have `container(tree)`: how optree is to open and to build those of this type, as its
     `register_pytree_node` takes them, or None.
 
+    One that prints source may say in which `language`, and give it by `kernels(program, signature)`: what `samestep
+    show` prints.
+
     To the conformance suite it may say: `compilations()`, how often it, or what it compiles with, has compiled or
     loaded something in this process (a second step must not); `exceptions`, why its bits are others, by the word
     "subnormals" (it flushes them) or "sums" (not in the pinned order); `slow`, "step" where a step takes milliseconds

@@ -65,6 +65,7 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
 
         constructor.__signature__ = signature  # type: ignore[attr-defined]
         constructor.pages = pages  # type: ignore[attr-defined]
+        constructor.hypers = inherited | hypers | extras  # type: ignore[attr-defined]
         return constructor
 
     return decorate

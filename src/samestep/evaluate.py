@@ -14,7 +14,7 @@ import numpy as np
 from . import libraries
 from .backend import Compiled, Signature, installed
 from .trace.graph import Program
-from .trace.python import PYTHON, compile_stage
+from .trace.python import PYTHON, ArrayPrinter, compile_stage
 from .trace.stages import Stages
 
 VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item")  # results that may share memory with their argument
@@ -37,6 +37,7 @@ class Evaluated:
     """A library's own operations. `package` is the library, `name` what the backend is called."""
 
     rank = 0
+    language: str | None = None
 
     def __init__(self, package: str, name: str | None = None, spelling: Mapping[str, str] | None = None) -> None:
         self.package = package
@@ -61,6 +62,11 @@ class Evaluated:
     def refuses(self, program: Program, signature: Signature) -> str | None:
         """Nothing: what the library lacks, it says itself."""
         return None
+
+    def kernels(self, program: Program, signature: Signature) -> str:
+        """The source of the stages."""
+        printer = ArrayPrinter(signature.param, self.spelling or PYTHON)
+        return "\n".join(printer.function(stage) for stage in Stages(program).carrying)
 
     def compile(self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]]) -> Compiled:
         """Print the stages as Python."""
@@ -183,6 +189,7 @@ class BoundEvaluated:
 
 
 numpy = Evaluated("numpy")
+numpy.language = "python"  # the stages as they are, in no library's own spelling
 
 
 def own(array: Any) -> Evaluated:

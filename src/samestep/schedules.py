@@ -28,7 +28,7 @@ from .trace import floats
 from .trace.namespace import Symbol
 
 Value = float | Callable[[Any], Any]
-_FUNCTIONS: dict[str, Callable] = {}
+FUNCTIONS: dict[str, Callable] = {}
 
 
 class _Floats:
@@ -48,7 +48,7 @@ class Schedule:
 
     def __call__(self, count: Any) -> Any:
         """The value at a count of completed steps."""
-        function, values = _FUNCTIONS[self.name], dict(self.values)
+        function, values = FUNCTIONS[self.name], dict(self.values)
         if isinstance(count, Real):
             return function(_Floats, float(count), **values)
         xp = array_api_compat.array_namespace(count)
@@ -56,13 +56,13 @@ class Schedule:
         return function(xp, wide, **values)
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(_FUNCTIONS[self.name]).parameters
+        defaults = inspect.signature(FUNCTIONS[self.name]).parameters
         return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.values if v != defaults[k].default)})"
 
 
 def _schedule(function: Callable[..., Any]) -> Callable[..., Schedule]:
     """Make the constructor: the same parameters, without `xp` and `c`."""
-    _FUNCTIONS[function.__name__] = function
+    FUNCTIONS[function.__name__] = function
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())[2:]
     signature = inspect.Signature(parameters)
 

@@ -58,6 +58,17 @@ class Stages:
         return tuple((name, node) for name, node in self.program.outputs.items() if node.is_array)
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The arrays that kernels are handed: p, the gradient, slots."""
+        return tuple(dict.fromkeys(("p", "grad", *self.program.arrays, *(name for name, _ in self.stores))))
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Where kernels find them in a table of addresses, and behind them where each result goes."""
+        new = [f"new {name}" for name, _ in self.stores]
+        return {name: i for i, name in enumerate((*self.names, *new))}
+
+    @cached_property
     def numbers(self) -> tuple[Numbers, ...]:
         """One entry per level."""
         found = []

@@ -1,0 +1,75 @@
+"""`samestep list` and `samestep show`: every public name is there, and all that is said of it is so."""
+
+import numpy as np
+import pytest
+
+import samestep as ss
+from samestep import schedules
+from samestep.catalogue import MODIFIER, OPTIMIZER, SCHEDULE, entries
+from samestep.cli import main
+from samestep.page import Page
+
+FOUND = entries()
+STEPPED = [name for name, found in FOUND.items() if found.kind != SCHEDULE]
+
+
+def shown(capsys, *argv):
+    code = main(argv)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_every_public_name_is_listed(capsys):
+    makers = {n for n in ss.__all__ if hasattr(getattr(ss, n), "pages") or isinstance(getattr(ss, n), Page)}
+    assert makers <= set(FOUND) and set(schedules.FUNCTIONS) <= set(FOUND)
+    kinds = {found.kind for found in FOUND.values()}
+    assert {OPTIMIZER, MODIFIER, SCHEDULE} <= kinds
+    code, out, _ = shown(capsys, "list")
+    assert code == 0 and all(name in out.split() for name in FOUND)
+    code, out, _ = shown(capsys, "list", "adam*")
+    assert code == 0 and "adamw" in out and "lion" not in out
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_show(name, capsys):
+    code, out, _ = shown(capsys, "show", name)
+    assert code == 0
+    for title in ("Source", "Equations", "Hyperparameters", "State", "Exactness", "Dialects", "Kernels"):
+        assert f"\n{title}" in out
+    for hyper in FOUND[name].hypers:
+        assert f"\n{hyper.name} " in out
+    if FOUND[name].kind == OPTIMIZER:
+        assert "https://" in out or "no paper" in out
+    code, out, _ = shown(capsys, "show", name, "--latex")
+    assert code == 0 and out.count("\\begin{align*}") == out.count("\\end{align*}") >= 1
+
+
+def test_the_facts_are_those_of_the_optimizer(capsys):
+    _, out, _ = shown(capsys, "show", "adamw")
+    assert "m: as the parameter (float32)\nv: as the parameter (float32)\n8 bytes per parameter" in out
+    assert ss.adamw().state_bytes(np.zeros(10, np.float32)) == 80
+    assert "exact; a step moves 28 bytes per parameter" in out
+    assert "28 bytes per parameter, exact" in str(ss.explain(ss.adamw(), np.zeros(10, np.float32)))
+    assert "'outside', 'inside', 'hat'" in out and "in [0, 1)" in out
+
+
+def test_kernels(capsys):
+    code, out, _ = shown(capsys, "show", "lion", "--kernel", "numba")
+    assert code == 0 and "def stage0(" in out
+    code, out, _ = shown(capsys, "show", "lion", "--kernel", "cuda")
+    assert code == 0 and "__global__" in out
+    code, out, _ = shown(capsys, "show", "shampoo", "--kernel", "python")
+    assert code == 0 and "xp.linalg.eigh" in out
+    code, _, err = shown(capsys, "show", "shampoo", "--kernel", "numba")
+    assert code == 2 and "no kernel" in err.replace("has no kernel of", "no kernel of")
+    code, _, err = shown(capsys, "show", "lion", "--kernel", "fortran")
+    assert code == 2 and "'cuda', 'numba', 'python'" in err
+
+
+def test_schedules_and_unknown_names(capsys):
+    code, out, _ = shown(capsys, "show", "cosine")
+    assert code == 0 and out.startswith("schedules.cosine(value, steps, end=0.0") and "half a wave" in out
+    assert shown(capsys, "show", "cosine", "--kernel", "numba")[0] == 2
+    code, _, err = shown(capsys, "show", "adamv")
+    assert code == 2 and "is it 'adam'" in err
+    assert shown(capsys, "list", "zzz*")[0] == 2
