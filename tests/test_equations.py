@@ -11,12 +11,10 @@ from samestep_conformance.golden.families import CASES
 from samestep_conformance.golden.problem import PROBLEMS
 
 STEPS = 4
-FUNCTIONS = {
-    "sqrt": np.sqrt, "sign": np.sign, "abs": np.abs, "max": np.maximum, "min": np.minimum, "where": np.where,
-    "exp": np.exp, "log": np.log, "expm1": np.expm1, "log1p": np.log1p, "isfinite": np.isfinite, "floor": np.floor,
-    "norm": lambda x: np.sqrt(np.sum(x * x)), "sum": np.sum, "count_nonzero": np.count_nonzero,
-    "logical_not": np.logical_not, "remainder": np.remainder, "floor_divide": np.floor_divide, "both": np.logical_and, "either": np.logical_or,
-}  # fmt: skip
+SAME = ("sqrt", "sign", "abs", "where", "exp", "log", "expm1", "log1p", "isfinite", "floor", "sum", "count_nonzero")
+FUNCTIONS = {name: getattr(np, name) for name in (*SAME, "logical_not", "remainder", "floor_divide")}
+FUNCTIONS |= {"max": np.maximum, "min": np.minimum, "both": np.logical_and, "either": np.logical_or}
+FUNCTIONS |= {"norm": lambda x: np.sqrt(np.sum(x * x))}
 
 
 class Code(Plain):

@@ -17,7 +17,7 @@ from .errors import SamestepError, names
 from .hypers import Hyper, declared
 from .modifiers.descend import descend
 from .optimizer import Optimizer
-from .page import Page
+from .page import Page, Part
 
 OPTIMIZER, MODIFIER, PART, SCHEDULE = "optimizer", "modifier", "part", "schedule"
 EXAMPLES = (1.0, 0.5, 2, 0.1)  # of which the first that is allowed stands for a hyperparameter that must be given
@@ -79,8 +79,8 @@ class Entry:
         made = self.make(**given)
         if isinstance(made, Optimizer) and hasattr(self.make, "pages"):
             return made
-        moves = any(part.page is descend for part in (made.chains[0].parts if isinstance(made, Optimizer) else [made]))
-        return chain(made) if moves else chain(made, descend(lr=0.1))
+        alone = isinstance(made, Part) and made.page is descend
+        return chain(made) if alone else chain(made, descend(lr=0.1))
 
     def chain(self) -> Chain:
         """The chain of the example."""
@@ -129,7 +129,6 @@ def entry(name: str) -> Entry:
     name = name.removeprefix("schedules.")
     if name not in known:
         near = get_close_matches(name, known)
-        raise SamestepError(
-            f"nothing is called {name!r}" + (f"; is it {names(near)}?" if near else "; see samestep list")
-        )
+        hint = f"is it {names(near)}?" if near else "samestep list shows all"
+        raise SamestepError(f"nothing is called {name!r}; {hint}")
     return known[name]

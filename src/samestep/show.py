@@ -136,18 +136,15 @@ def kernels(found: Entry, language: str) -> str:
     backend: Any = printers.get(language)
     if backend is None:
         raise SamestepError(f"no backend prints {language!r}; there are {names(sorted(map(str, printers)))}")
-    texts = []
+    texts, refused = [], {}
     for words, _, program in programs(found):
         reason = backend.refuses(program, NATIVE)
-        mark = "//" if language == "cuda" else "#"
-        text = (
-            f"{mark} no kernel for {words}: {reason}"
-            if reason
-            else f"{mark} {words}\n{backend.kernels(program, NATIVE)}"
-        )
-        texts.append(text)
-    if all(": " in text and "\n" not in text for text in texts):
-        raise BackendError(f"{language} has no kernel of {found.name}: {texts[0].partition(': ')[2]}")
+        if reason:
+            refused[words] = reason
+        text = f"none, {reason}\n" if reason else f"\n{backend.kernels(program, NATIVE)}"
+        texts.append(f"for {words}: {text}")
+    if len(refused) == len(texts):
+        raise BackendError(f"{language} has no kernel of {found.name}: {next(iter(refused.values()))}")
     return "\n".join(texts)
 
 
@@ -188,9 +185,9 @@ def _hypers(hypers: tuple[Hyper, ...]) -> Table:
 def _domain(hyper: Hyper) -> str:
     if hyper.choices:
         return "one of " + names(hyper.choices, limit=len(hyper.choices))
-    words = [domain.words for domain in hyper.domains] or (
-        [] if hyper.number else [getattr(hyper.type, "__name__", "")]
-    )
+    words = [domain.words for domain in hyper.domains]
+    if not words and not hyper.number:
+        words = [getattr(hyper.type, "__name__", "")]
     return ", ".join([*words, *(["or None"] if hyper.optional else [])]) or "any number"
 
 
