@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from . import schedules
+from .algorithms.sgd import momentum
 from .chain import Chain
 from .compose import chain
-from .errors import SamestepError, names
+from .errors import ChainError, HyperparameterError, SamestepError, TraceError, names
 from .hypers import Hyper, declared
 from .modifiers.descend import descend
 from .optimizer import Optimizer
@@ -72,21 +76,25 @@ class Entry:
         return tuple(choice for choice in known or () if choice is not None)
 
     @cached_property
-    def example(self) -> Optimizer:
-        """An optimizer with it: itself with its defaults, or around plain descent."""
+    def example(self) -> Optimizer | None:
+        """An optimizer with it: itself with its defaults, or around plain descent, or the heavy ball; else None."""
         given = {h.name: _example(h) for h in self.hypers if h.required and h.name != "lr"}
         given |= {"lr": 0.1} if any(h.name == "lr" and h.required for h in self.hypers) else {}
         made = self.make(**given)
         if isinstance(made, Optimizer) and hasattr(self.make, "pages"):
             return made
-        alone = isinstance(made, Part) and made.page is descend
-        return chain(made) if alone else chain(made, descend(lr=0.1))
+        around = [(), (descend(lr=0.1),)] if isinstance(made, Part) and made.page.kind == "update" else []
+        for others in (*around, (descend(lr=0.1),), (momentum(), descend(lr=0.1))):
+            with suppress(ChainError, TraceError, HyperparameterError):
+                found = chain(made, *others)
+                found.init(np.zeros((1, 1)))
+                return found
+        return None
 
-    def chain(self) -> Chain:
+    @property
+    def chain(self) -> Chain | None:
         """The chain of the example."""
-        found = self.example.branches[-1].chain
-        assert found is not None
-        return found
+        return None if self.example is None else self.example.branches[-1].chain
 
 
 def _example(hyper: Hyper) -> Any:
