@@ -56,6 +56,7 @@ from .modifiers.kahan import kahan
 from .modifiers.lookahead import lookahead
 from .modifiers.master_weights import master_weights
 from .modifiers.maximize import negate
+from .modifiers.monitor import monitor, monitor_sigma, monitor_step
 from .modifiers.skip_nonfinite import skip_nonfinite
 from .modifiers.stochastic_rounding import stochastic_rounding
 from .modifiers.swa import swa
@@ -143,6 +144,9 @@ __all__ = [
     "master_weights",
     "mirror_descent",
     "momentum",
+    "monitor",
+    "monitor_sigma",
+    "monitor_step",
     "muon",
     "nadam",
     "negate",

@@ -35,7 +35,7 @@ class Bus:
         self.tracer = Tracer(shape, dict(floors))
         source = self.tracer.source
         self.p = self.start = source("input", "p", ARRAY)
-        self.u = self.g = source("input", "grad", ARRAY)
+        self.u = self.g = self.grad = source("input", "grad", ARRAY)
         self.t = source("t", None, HOST)
         self.step = self.tracer.apply("subtract", self.t, 1)  # completed ones, whatever inner clocks say
         self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
@@ -58,10 +58,8 @@ class Bus:
     def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
         """Call one page and put what it returns on the bus."""
         hyper = self._hyper(part)
-        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "step": self.step, "start": self.start}
-        values["h0"] = self.h0
-        if self.h is not None:
-            values["h"] = self.h
+        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "step": self.step, "h0": self.h0}
+        values |= {"start": self.start, "grad": self.grad, **({} if self.h is None else {"h": self.h})}
         slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
         values.update(slots)
         reads = page.reads if function is page.function else _positional(function)

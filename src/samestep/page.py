@@ -34,7 +34,7 @@ __all__ = [
 ]  # all that a page is written with comes from here
 
 KINDS = ("gradient", "direction", "update")  # the order in which a chain runs them
-BUS = ("u", "p", "g", "t", "h", "h0", "step", "start")  # what a page may read besides its slots; see bus.py
+BUS = ("u", "p", "g", "t", "h", "h0", "step", "start", "grad")  # what a page may read besides its slots; see bus.py
 
 
 class Page:
@@ -186,8 +186,8 @@ def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callab
 
     It may return `h`, the inverse of the step size of each coordinate, for a solver such as that of `mirror_descent`,
     and `h0`, what that is before the first gradient (0 unless it is returned); or `lr`, what later parts have for the
-    chain's step size, as methods do that find their own. A page may also read `start`, the
-    parameter as it was before the step.
+    chain's step size, as methods do that find their own. A page may also read `start` and `grad`, the parameter and the
+    gradient as they came.
 
     >>> import samestep as ss
     >>> @ss.direction(m=ss.zeros)
