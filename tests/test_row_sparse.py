@@ -1,6 +1,7 @@
 """A row that has row-sparse gradients is a leaf of its own: the oracle is a dense optimizer of such leaves."""
 
 import copy
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -255,6 +256,21 @@ def test_fresh_steps_touch_nothing_old_and_donated_ones_only_their_rows(backend)
         new, after = opt.step(params, grads, state, donate=True)
     assert all(x is y for x, y in zip(arrays((new, after)), own, strict=True))
     assert new["table"][1].tolist() == [1, 1] and new["table"][0, 0] != 1
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_donated_step_takes_the_memory_of_its_rows(backend):
+    """Of a table of 12.8 MB nothing as large as one of its columns is made."""
+    opt, table = ss.nadam(0.1), np.ones((200_000, 16), np.float32)
+    state, rng = opt.init(table), np.random.default_rng(0)
+    with ss.use_backend(backend):
+        for _ in range(3):
+            grad = ss.RowSparse(rng.integers(0, 200_000, 100), np.ones((100, 16), np.float32))
+            tracemalloc.start()
+            table, state = opt.step(table, grad, state, donate=True)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    assert peak < 400_000  # of the last: the first makes the numbers of rows
 
 
 @pytest.mark.parametrize("dtype", ["float16", "complex64"])

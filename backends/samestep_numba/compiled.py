@@ -43,6 +43,15 @@ JOIN = {"join": "void(int64[:,::1], int64[::1], float64[:,::1], float64[:,::1])"
 KINDS = {"+": 0, "max": 1, "min": 2}
 
 
+@lru_cache(maxsize=256)
+def _printed(
+    program: Program, signature: Signature, names: tuple[str, ...], columns: tuple[tuple[str, int], ...]
+) -> tuple[tuple, dict[str, str]]:  # fmt: skip
+    """The source of a program, printed once however many shapes it is for; and the dtypes of its arrays."""
+    printer = KernelPrinter(program, signature, dict(columns))
+    return printer.source(), {name: printer.dtype(name) for name in names}
+
+
 class CompiledNumba:
     """Kernels and tables for leaves of one signature and these shapes."""
 
@@ -55,9 +64,8 @@ class CompiledNumba:
         self.writes = tuple(name for name, _ in stages.stores)
         self.names, self.columns = stages.names, stages.columns
         self.reads = tuple(name for name in self.names if name not in self.writes)
-        printer = KernelPrinter(program, signature, self.columns)
-        self.kernels = cache.load("kernel", *printer.source())
-        self.dtypes = {name: printer.dtype(name) for name in self.names}
+        source, self.dtypes = _printed(program, signature, self.names, tuple(self.columns.items()))
+        self.kernels = cache.load("kernel", *source)
         self.expected = {
             name: [Expected(name, shape, dtype) for shape in shapes] for name, dtype in self.dtypes.items()
         }

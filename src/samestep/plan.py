@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -302,6 +302,7 @@ def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[
     return replace(plan, batches=tuple(batches))
 
 
+@lru_cache(maxsize=256)
 def _numbers(program: Program) -> tuple:
     levels = []
     for numbers in Stages(program).numbers:
