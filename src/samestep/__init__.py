@@ -12,10 +12,13 @@ from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.dowg import dowg, scale_by_dowg
 from .algorithms.ftrl import ftrl, ftrl_step
+from .algorithms.katyusha import katyusha, katyusha_step
+from .algorithms.l_katyusha import l_katyusha, l_katyusha_step
 from .algorithms.lamb import add_decay, lamb
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
+from .algorithms.natasha import natasha, natasha_step
 from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
 from .algorithms.prodigy import prodigy, scale_by_prodigy
 from .algorithms.radam import radam, scale_by_radam
@@ -26,6 +29,7 @@ from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_a
 from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
+from .algorithms.svrg import l_svrg, svrg
 from .backend import backends, use_backend
 from .compose import chain, groups
 from .composition import rules
@@ -61,6 +65,7 @@ from .modifiers.skip_nonfinite import skip_nonfinite
 from .modifiers.stochastic_rounding import stochastic_rounding
 from .modifiers.swa import swa
 from .modifiers.trust_ratio import trust_ratio
+from .modifiers.variance_reduced import snapshot_by_coin, snapshot_every, variance_reduced
 from .modifiers.warm_restart import warm_restart
 from .optimizer import Optimizer
 from .page import (
@@ -70,6 +75,7 @@ from .page import (
     direction,
     fraction,
     full,
+    full_gradient,
     given,
     gradient,
     kept,
@@ -78,6 +84,7 @@ from .page import (
     positive,
     rows,
     scalar,
+    stale,
     unit,
     update,
     zeros,
@@ -130,13 +137,19 @@ __all__ = [
     "ftrl_proximal",
     "ftrl_step",
     "full",
+    "full_gradient",
     "given",
     "gradient",
     "greedy_step",
     "groups",
     "hidden_accumulation",
     "kahan",
+    "katyusha",
+    "katyusha_step",
     "kept",
+    "l_katyusha",
+    "l_katyusha_step",
+    "l_svrg",
     "lamb",
     "lazy_step",
     "lion",
@@ -149,6 +162,8 @@ __all__ = [
     "monitor_step",
     "muon",
     "nadam",
+    "natasha",
+    "natasha_step",
     "negate",
     "nonnegative",
     "normal",
@@ -193,8 +208,12 @@ __all__ = [
     "sgd",
     "shampoo",
     "skip_nonfinite",
+    "snapshot_by_coin",
+    "snapshot_every",
+    "stale",
     "stochastic_rounding",
     "sum_over_params",
+    "svrg",
     "swa",
     "trust_ratio",
     "unbias",
@@ -202,6 +221,7 @@ __all__ = [
     "unit",
     "update",
     "use_backend",
+    "variance_reduced",
     "velocity",
     "warm_restart",
     "zeros",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import TraceError, names
-from .page import Page, Part
+from .page import SECOND, Page, Part
 from .recurrence import Recurrences
 from .slots import Slot
 from .trace.graph import Kind, Node, Program, Rank, reachable
@@ -69,6 +69,8 @@ class Bus:
             )
         if "h" in reads and "h" not in values:
             raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
+        if SECOND in reads:
+            values[SECOND] = self.tracer.source("input", SECOND, ARRAY)
         accepted = _keywords(function)
         result = function(*(values[name] for name in reads), **{k: v for k, v in hyper.items() if k in accepted})
         allowed = {*writes, *(n for n, s in page.slots.items() if s.shape != "given")}
@@ -95,12 +97,12 @@ class Bus:
         self.h = result.get("h", self.h)
         self.h0 = result.get("h0", self.h0)
         if page.kind == "gradient":
-            self._steer(page, result)
+            self.steer(page, result)
             self.g = self.u
         if page.kind == "direction":
             self.directions.append((part, written, self.u))
 
-    def _steer(self, page: Page, result: dict[str, Any]) -> None:
+    def steer(self, page: Page, result: dict[str, Any]) -> None:
         """Take up what a gradient part says of the parts behind it."""
         steering = [name for name in (*CONDITIONS, *CLOCKS) if name in result]
         late = {"when", "moves"} if "recurrence" in self.cycle else set(steering)
@@ -287,7 +289,7 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
     if leading is not None:
         outputs[leading] = p.node
-    live = _live(p.node, outputs, bus, _read_by_eval(chain) & outputs.keys())
+    live = _live(p.node, outputs, bus, _read_by_verbs(chain) & outputs.keys())
     clocked = frozenset(str(n.attr) for n in reachable(bus.clocks) if n.op == "state_number")
     outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
     return Program(
@@ -317,45 +319,7 @@ def _live(p: Node, outputs: dict[str, Node], bus: Bus, live: set[str]) -> set[st
         live = grown
 
 
-def _read_by_eval(chain: Chain) -> set[str]:
-    part = chain.evaluated_at
-    return {part.qualify(name) for name in _positional(part.page.eval)} if part is not None else set()
-
-
-def trace_eval(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
-    """The program of the parameters to evaluate at."""
-    part = chain.evaluated_at
-    assert part is not None and part.page.eval is not None
-    bus = Bus(shape)
-    bus.step = bus.t
-    for before in chain.parts:
-        if before.page.kind == "gradient":
-            _completed(bus, before)
-    result = bus.run(part, part.page, part.page.eval, ("p",))["p"].node
-    nodes = reachable([result])
-    for node in nodes:
-        if node.op in ("total", "given") or (node.op == "input" and node.attr == "grad"):
-            what = {"total": "sum_over_params", "given": repr(node.attr)}.get(node.op, "the gradient")
-            raise TraceError(
-                f"the eval page of {part.page.__name__}, or the clock it reads, needs {what}, which only a step has: "
-                "keep the number in a slot and read that"
-            )
-    numbers = tuple(str(n.attr) for n in nodes if n.op == "state_number")
-    return Program({"p": result}, (), numbers, (), tuple(bus.tracer.questions.items()))
-
-
-def _completed(bus: Bus, part: Part) -> None:
-    """Take the count of completed steps through a gradient part: what it lies behind has completed one step less than
-    the clock of its next step says; or, where that one will start again, as many as the clock of the last one says.
-    """
-    done, apply = bus.t, bus.tracer.apply
-    bus.t = apply("add", done, 1)
-    ahead = bus.run(part, part.page, part.page.function, WRITES["gradient"])
-    clock = next((name for name in reversed(CLOCKS) if name in ahead), None)
-    inner = apply("subtract", ahead[clock], 1) if clock else done
-    again = ahead.get("reset", ahead.get("restart"))
-    if clock and again is not None:
-        bus.t = done
-        last = bus.run(part, part.page, part.page.function, WRITES["gradient"])[clock]
-        inner = apply("where", again, apply("minimum", last, done), inner)
-    bus.t = inner
+def _read_by_verbs(chain: Chain) -> set[str]:
+    last = chain.evaluated_at
+    pages = [(part, part.page.query) for part in chain.parts] + ([(last, last.page.eval)] if last is not None else [])
+    return {part.qualify(name) for part, page in pages if page is not None for name in _positional(page)}

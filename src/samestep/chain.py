@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .bus import Floors, trace, trace_eval
+from .bus import Floors, trace
 from .errors import ChainError, HyperparameterError, names
 from .hypers import Hyper
-from .page import KINDS, Part
+from .page import KINDS, SECOND, Part
+from .points import trace_point
 from .slots import Slot
 from .trace.graph import Program
 from .trace.namespace import static_value
@@ -27,8 +28,21 @@ class Chain:
 
     @staticmethod
     def of(parts: tuple[Part, ...], shared: int = 0) -> Chain:
-        """Gradient parts, then directions, then updates; within a kind the written order holds."""
-        ordered = sorted(parts, key=lambda part: KINDS.index(part.page.kind))
+        """Gradient parts, then directions, then updates; within a kind the written order holds.
+
+        But what reads the second gradient stands first: to the others its estimate is the gradient.
+        """
+
+        def place(part: Part) -> tuple[int, bool]:
+            return KINDS.index(part.page.kind), part.page.kind == "gradient" and SECOND not in part.page.reads
+
+        ordered = sorted(parts, key=place)
+        late = next((part for part in parts[shared:] if not any(place(part))), None)
+        if shared and late is not None:
+            raise ChainError(
+                f"{late.page.__name__} stands before every other gradient part: write it in front of the groups, too, "
+                "not inside one"
+            )
         for part in [part for part in ordered if part.page.replaces]:
             _replace(ordered, part)
         chain = Chain(tuple(ordered), shared)
@@ -129,6 +143,26 @@ class Chain:
         """The last part that says where to evaluate."""
         return next((part for part in reversed(self.parts) if part.page.eval), None)
 
+    @cached_property
+    def second(self) -> bool:
+        """Whether a step takes a second gradient."""
+        return any(SECOND in part.page.reads for part in self.parts)
+
+    def with_role(self, role: str) -> tuple[str, ...]:
+        """The slots that `refresh` fills ("full"), or sets back to 0 ("stale")."""
+        return tuple(name for name, spec, _ in self.slots() if spec.role == role)
+
+    def check_whole(self) -> None:
+        """Raise where parts are missing that a step cannot do without."""
+        stale = bool(self.with_role("stale"))
+        if self.second and not stale:
+            raise ChainError(
+                "nothing in this chain says where the snapshot is that the second gradient is taken at: "
+                "write snapshot_every(every=...) or snapshot_by_coin() behind variance_reduced()"
+            )
+        if stale and not self.second:
+            raise ChainError("nothing in this chain reads the gradient at its snapshot: write variance_reduced() in it")
+
     @property
     def structure(self) -> tuple:
         """What decides the program."""
@@ -141,9 +175,13 @@ class Chain:
         """
         return _programs.find(self, shape, trace, floors)
 
-    def eval_program(self, shape: tuple[int, ...]) -> Program:
-        """The program of the parameters to evaluate at."""
-        return _eval_programs.find(self, shape, trace_eval, ())
+    def point_program(self, shape: tuple[int, ...], point: str) -> Program | None:
+        """The program of a point ("eval", "x" or "snapshot"); None where that is p."""
+        if point == "eval" and self.evaluated_at is None:
+            return None
+        program = _point_programs[point].find(self, shape, lambda chain, shape, _: trace_point(chain, shape, point), ())
+        still = program.outputs["p"].op == "input" and program.outputs["p"].attr == "p"
+        return None if still else program
 
 
 def _replace(parts: list[Part], part: Part) -> None:
@@ -185,7 +223,7 @@ class _Programs:
 
 
 _programs = _Programs()
-_eval_programs = _Programs()
+_point_programs = {point: _Programs() for point in ("eval", "x", "snapshot")}
 
 
 def traces() -> int:

@@ -92,20 +92,22 @@ def untied(paths: Sequence[str], arrays: Sequence[Any]) -> None:
         )
 
 
-def taken(plan: Plan, params: Sequence[Any], given: Sequence[Any], slots: dict[str, list]) -> None:
+def taken(plan: Plan, params: Sequence[Any], givens: Sequence[Sequence[Any]], slots: dict[str, list]) -> None:
     """No array is one that its library keeps from a step."""
-    lists = [("param", params), ("gradient", given), *(("slot", values) for values in slots.values())]
-    for role, arrays in lists:
+    gradients = [("gradient", given) for given in givens]
+    for role, arrays in [("param", params), *gradients, *(("slot", values) for values in slots.values())]:
         hit = plan.library.refuses(arrays, role)
         if hit is not None:
             raise LeafError(f"the {role} of {where(plan.leaves[hit[0]].path)} {hit[1]}")
 
 
-def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], given: Sequence[Any]) -> None:
+def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], givens: Sequence[Sequence[Any]]) -> None:
     """What is written can be written, and overlaps neither another array of the step nor itself."""
     active = {i for batch in plan.batches for i in batch.leaves}
     written: list[tuple[str, Any]] = []
-    read: list[tuple[str, Any]] = [(f"gradient of {where(plan.leaves[i].path)}", given[i]) for i in sorted(active)]
+    read: list[tuple[str, Any]] = [
+        (f"gradient of {where(plan.leaves[i].path)}", given[i]) for given in givens for i in sorted(active)
+    ]
     for title, values in [("param", params), *((f"slot {slot!r}", values) for slot, values in slots.items())]:
         for i, value in enumerate(values):
             if value is not None:

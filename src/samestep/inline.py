@@ -23,6 +23,7 @@ from .inline_clock import Clocks, Number, Row, Values, as_before
 from .libraries import Parts
 from .look import bind
 from .plan import Batch, Plan
+from .second import checked, split
 from .trace.graph import Node, Rank
 from .trace.python import HOST, load
 
@@ -213,12 +214,15 @@ def step(
                 "this step is recorded for derivatives, which need the old values later: write donate=False, "
                 "or call .detach() on what has a history"
             )
-        given = trees.match(spec, grads, "grads")
+        first, other = split(stepper, spec, grads, state)
+        given = trees.match(spec, first, "grads")
         plan = stepper.plan(spec, leaves, given, inline=True)
+        second = checked(plan, leaves, given, other)
         slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
-        checks.taken(plan, leaves, given, slots)
+        checks.taken(plan, leaves, (given, *second.values()), slots)
         stepper.must_be_read(plan, overrides)
-        run, works, clocks = _prepared(stepper, plan, leaves, given, slots, state, overrides, ahead=1)
+        givens = stepper.givens(overrides)
+        run, works, clocks = _prepared(stepper, plan, leaves, given, slots | second, state, overrides, givens)
         new = {"p": list(leaves), **{slot: list(values) for slot, values in slots.items()}}
         for work, stored in zip(works, run.arrays(works), strict=True):
             for name, values in stored.items():
@@ -240,12 +244,13 @@ def step(
         return trees_["p"], {key: after[key] if key in after else trees_[key] for key in state}
 
 
-def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any) -> Any:
-    """The params to evaluate at."""
+def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any, point: str) -> Any:
+    """The params at a point."""
     with libraries.context(leaves, libraries.arrays(state)):
-        plan = stepper.plan(spec, leaves, None, evaluation=True, inline=True)
+        plan = stepper.plan(spec, leaves, None, point, inline=True)
         slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
-        run, works, _ = _prepared(stepper, plan, leaves, leaves, slots, state, {}, ahead=0)
+        ahead = 0 if point == "eval" else 1
+        run, works, _ = _prepared(stepper, plan, leaves, leaves, slots, state, {}, {}, ahead)
         found = list(leaves)
         for work, stored in zip(works, run.arrays(works), strict=True):
             for i, value in zip(work.batch.leaves, _results(run.xp, work, stored["p"], leaves), strict=True):
@@ -255,14 +260,13 @@ def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any) -> Any:
 
 def _prepared(
     stepper: Stepper, plan: Plan, leaves: list, grads: list, slots: dict[str, list], state: Any,
-    overrides: dict[str, Any], ahead: int,
+    overrides: dict[str, Any], givens: Mapping[str, Any], ahead: int = 1,
 ) -> tuple[Inline, list[Work], Clocks]:  # fmt: skip
     """The batches bound to their arrays, and the numbers that are had from the beginning."""
     numbered = hasattr(state[states.STEP], "dtype")
     xp, pinned = plan.library.inline(state[states.STEP] if numbered else leaves[0]) if leaves else (None, None)
     run = Inline(stepper, plan, xp, overrides)
     clocks = Clocks(plan, state, [branch.pattern if branch.chain else None for branch in stepper.branches])
-    givens = stepper.givens(overrides) if ahead else {}
     works = []
     for batch in plan.batches:
         bound = bind(batch, leaves, grads, slots, donate=False)

@@ -12,6 +12,7 @@ from . import params as trees
 from . import state as states
 from .chain import Chain
 from .complexes import to_pairs
+from .page import SECOND
 from .plan import Batch, Plan
 
 
@@ -55,7 +56,7 @@ class Quick:
             bool(plan.batches)
             and len({batch.choice.backend.name for batch in plan.batches}) == 1
             and hasattr(plan.batches[0].choice.backend, "sight")
-            and not any(batch.complex or batch.scalars for batch in plan.batches)
+            and not any(batch.complex or batch.scalars or SECOND in batch.program.arrays for batch in plan.batches)
         )
 
     def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:
@@ -101,14 +102,16 @@ def _picker(places: Sequence[int], size: int) -> Callable[[list], list]:
 
 
 def careful(
-    plan: Plan, chains: Sequence[Chain | None], leaves: list, given: list, state: Any, donate: bool
+    plan: Plan, chains: Sequence[Chain | None], leaves: list, given: list, second: dict[str, list], state: Any,
+    donate: bool,
 ) -> Seen:  # fmt: skip
     """Check the state and, if it is donated, the memory; bind every batch."""
     slots = states.check_slots(state, plan, leaves, chains, plan.number_slots)
-    checks.taken(plan, leaves, given, slots)
+    checks.taken(plan, leaves, (given, *second.values()), slots)
     if donate:
-        checks.donated(plan, leaves, slots, given)
-    return Seen(plan, leaves, given, slots, [bind(batch, leaves, given, slots, donate) for batch in plan.batches])
+        checks.donated(plan, leaves, slots, (given, *second.values()))
+    bounds = [bind(batch, leaves, given, slots | second, donate) for batch in plan.batches]
+    return Seen(plan, leaves, given, slots, bounds)
 
 
 def bind(batch: Batch, params: list, grads: list, slots: dict[str, list], donate: bool) -> Any:

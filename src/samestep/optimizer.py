@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, libraries, row_sparse
+from . import checks, libraries, verbs
 from . import params as trees
 from . import state as states
 from .chain import Chain
-from .errors import DonationError, HyperparameterError, names
+from .errors import DonationError, HyperparameterError
 from .groups import DEFAULT, Branch, assign
+from .overrides import checked
 from .plan import describe, find_program
 from .step import Stepper
 
@@ -156,7 +157,7 @@ class Optimizer:
         """
         if donate is not True and donate is not False:
             raise DonationError(f"donate is True or False; got {donate!r:.80}")
-        return self.stepper.run(params, grads, state, donate, self._checked(overrides))
+        return self.stepper.run(params, grads, state, donate, checked(self, overrides))
 
     def update(self, params: Any, grads: Any, state: Any, **overrides: Any) -> tuple[Any, dict[str, Any]]:
         """What `step` would add to the params, and the state after it; nothing is applied.
@@ -175,7 +176,7 @@ class Optimizer:
         >>> opt.update(params, np.array([1.0]), opt.init(params))
         (array([-0.5]), {'step': 1})
         """
-        new, state = self.stepper.run(params, grads, state, False, self._checked(overrides))
+        new, state = self.stepper.run(params, grads, state, False, checked(self, overrides))
         leaves, spec = trees.flatten(params)
         moved = trees.flatten(new)[0]
         with libraries.context(moved, ()):
@@ -199,7 +200,64 @@ class Optimizer:
         """
         if not any(chain is not None and chain.evaluated_at for chain in self.chains):
             return params
-        return self.stepper.evaluated(params, state)
+        return self.stepper.evaluated(params, state, "eval")
+
+    def query(self, params: Any, state: Any) -> dict[str, Any]:
+        """Where the gradients of the next step are wanted: {"x": ...}, which are the params unless a part says else.
+
+        An optimizer that takes a second gradient gives its point too, {"x": ..., "snapshot": ...}; its step is then
+        step(params, {"x": gradient there, "snapshot": gradient there}, state), both of the same batch.
+
+        Args:
+            params: the parameters.
+            state: what `init` or the last step returned. Numbers are as the next step has them, but for its overrides.
+
+        Raises:
+            TreeError, LeafError, StateError: a part has points of its own, and the state is not that of these params.
+
+        >>> import numpy as np, samestep as ss
+        >>> opt, params = ss.sgd(0.5), np.array([1.0])
+        >>> opt.query(params, opt.init(params))
+        {'x': array([1.])}
+        """
+        return verbs.queried(self, params, state)
+
+    def needs_refresh(self, state: Any) -> bool:
+        """Whether `refresh` is due before the next step: a snapshot has moved, or is new.
+
+        Inside a trace it is not known, and a 0-d array.
+
+        Args:
+            state: what `init` or the last step returned.
+
+        Raises:
+            StateError: the state is of another optimizer.
+
+        >>> import numpy as np, samestep as ss
+        >>> opt = ss.sgd(0.5)
+        >>> opt.needs_refresh(opt.init(np.array([1.0])))
+        False
+        """
+        return verbs.needs_refresh(self, state)
+
+    def refresh(self, params: Any, full_grad: Any, state: Any) -> dict[str, Any]:
+        """The state with the gradient of all data at the snapshot.
+
+        Args:
+            params: the parameters.
+            full_grad: the gradient at query(params, state)["snapshot"], of all data or of a large batch; for each leaf.
+            state: the state so far; it stays as it is.
+
+        Raises:
+            ChainError: this optimizer has no snapshot.
+            TreeError, LeafError, StateError: nestings, shapes, dtypes or libraries do not fit, or a gradient is None.
+
+        >>> import numpy as np, samestep as ss
+        >>> opt, params = ss.svrg(0.5, every=2), np.array([1.0])
+        >>> opt.refresh(params, np.array([2.0]), opt.init(params))
+        {'step': 0, 'g_full': array([2.]), 'snapshot': array([1.]), 'stale': 0.0}
+        """
+        return verbs.refreshed(self, params, full_grad, state)
 
     def restart(self, params: Any, state: Any, reset: Sequence[str] | None = None) -> dict[str, Any]:
         """A state that starts again at these params: the named slots as `init` makes them, and every count back to 0.
@@ -219,29 +277,7 @@ class Optimizer:
         >>> opt.restart(params, state)
         {'step': 0, 'm': array([0.])}
         """
-        fresh = self.init(params)
-        leaves, spec = trees.flatten(params)
-        plan = self.stepper.plan(spec, leaves, None)
-        of_rows = row_sparse.restarted(self.stepper, plan, leaves, state)
-        declared = [
-            (part, slot)
-            for chain in self.chains
-            if chain is not None
-            for part in chain.parts
-            for slot in part.page.slots
-        ]
-        if reset is None:
-            chosen = {part.qualify(s) for part, s in declared if part.restarts(s, None)}
-        else:
-            chosen = {reset} if isinstance(reset, str) else set(reset)
-            if not chosen <= set(fresh) - {states.STEP}:
-                has = names(sorted(set(fresh) - {states.STEP}))
-                raise states.StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen))}")
-            hang = chosen.union(*(program.clocked for program in plan.programs if program is not None))
-            chosen |= {part.qualify(s) for part, s in declared if part.restarts(s, hang)}
-        with libraries.of_leaves(leaves).quiet():
-            kept = {key: states.copied(state[key]) for key in fresh if key != states.STEP and key not in chosen}
-        return {key: kept.get(key, fresh[key]) for key in fresh} | of_rows
+        return verbs.restarted(self, params, state, reset)
 
     def hyperparameters(self, step: int = 0) -> dict[str, Any]:
         """Every run-time number as it is at a count of completed steps; with groups, a dict by pattern.
@@ -309,55 +345,6 @@ class Optimizer:
                     value = states.start(chain, spec, part, states.np_namespace(), np.zeros(()))
                     found.setdefault(slot, {})[pattern] = value
         return {slot: by if len(self.branches) > 1 else by[DEFAULT] for slot, by in found.items()}
-
-    def _checked(self, overrides: dict[str, Any]) -> dict[str, Any]:
-        """Overrides name run-time numbers; the inputs of parts, such as loss, pass."""
-        if not overrides and self.stepper.complete:
-            return {}
-        chains = [chain for chain in self.chains if chain is not None]
-        if not overrides:
-            for chain in chains:
-                chain.require(chain.numbers)
-            self.stepper.complete = True
-            return {}
-        inputs = {s for c in chains for part in c.parts for s, spec in part.page.slots.items() if spec.shape == "given"}
-        known = {name for chain in chains for name in chain.hypers}
-        checked = {}
-        for key, value in overrides.items():
-            if key in inputs:
-                checked[key] = value
-                continue
-            if key not in known:
-                self._unknown(key, known | inputs, chains)
-            if libraries.deferred(value):
-                checked[key] = _zero_d(key, value)
-                continue
-            if callable(value):
-                raise HyperparameterError(
-                    f"{key} is a number for this one step; got {value!r}: call it, or build another optimizer with it"
-                )
-            for chain in chains:
-                if key in chain.hypers:
-                    value = chain.check(key, value)
-            checked[key] = value
-        for chain in chains:
-            chain.require({**chain.numbers, **checked})
-        return checked
-
-    def _unknown(self, key: str, known: set[str], chains: list[Chain]) -> None:
-        if any(key in chain.options for chain in chains):
-            raise HyperparameterError(
-                f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
-            )
-        if key in dict(self.refused):
-            raise HyperparameterError(dict(self.refused)[key])
-        raise HyperparameterError(f"this optimizer has no number {key!r}; step takes {names(sorted(known))}")
-
-
-def _zero_d(name: str, value: Any) -> Any:
-    if getattr(value, "shape", ()) != ():
-        raise HyperparameterError(f"{name} is one number; got an array of shape {tuple(value.shape)}")
-    return value
 
 
 def _difference(old: Any, new: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import ChainError, HyperparameterError, names
 from .hypers import count, declared, fraction, nonnegative, positive, unit
-from .slots import as_slot, cols, copy, full, given, kept, ones, rows, scalar, zeros
+from .slots import as_slot, cols, copy, full, full_gradient, given, kept, ones, rows, scalar, stale, zeros
 
 __all__ = [
     "Page",
@@ -20,6 +20,7 @@ __all__ = [
     "direction",
     "fraction",
     "full",
+    "full_gradient",
     "given",
     "gradient",
     "kept",
@@ -28,13 +29,26 @@ __all__ = [
     "positive",
     "rows",
     "scalar",
+    "stale",
     "unit",
     "update",
     "zeros",
 ]  # all that a page is written with comes from here
 
 KINDS = ("gradient", "direction", "update")  # the order in which a chain runs them
-BUS = ("u", "p", "g", "t", "h", "h0", "step", "start", "grad")  # what a page may read besides its slots; see bus.py
+SECOND = "g_snapshot"  # the second gradient of a step, at the point "snapshot" of `query`
+BUS = (
+    "u",
+    "p",
+    "g",
+    "t",
+    "h",
+    "h0",
+    "step",
+    "start",
+    "grad",
+    SECOND,
+)  # what a page may read beside its slots; see bus.py
 
 
 class Page:
@@ -53,8 +67,10 @@ class Page:
         eval: Callable | None = None,
         alone: str | None = None,
         replaces: Page | None = None,
+        query: Callable | None = None,
     ) -> None:
         self.kind = kind
+        self.query = query
         self.alone = alone
         self.replaces = replaces
         self.function = function
@@ -72,8 +88,8 @@ class Page:
         unknown = [n for n in self.reads if n not in BUS and n not in self.slots]
         if unknown:
             raise ChainError(
-                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t, step or a "
-                f"declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
+                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t, step, {SECOND} or "
+                f"a declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
             )
 
     def __reduce__(self) -> str:
@@ -148,12 +164,15 @@ class Part:
 
 
 def _decorator(
-    kind: str, eval: Callable | None, slots: dict[str, Any], alone: str | None = None, replaces: Page | None = None
+    kind: str, eval: Callable | None, query: Callable | None, slots: dict[str, Any], alone: str | None = None,
+    replaces: Page | None = None,
+) -> Callable[[Callable], Page]:  # fmt: skip
+    return lambda function: Page(kind, function, slots, eval, alone, replaces, query)
+
+
+def gradient(
+    *, eval: Callable | None = None, query: Callable | None = None, **slots: Any
 ) -> Callable[[Callable], Page]:
-    return lambda function: Page(kind, function, slots, eval, alone, replaces)
-
-
-def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callable], Page]:
     """Declare a page that runs before the directions: clipping, accumulation, coupled decay.
 
     It may return `when` (gates every later write), `t` (the inner clock; the number slots that it is made of are each
@@ -165,8 +184,10 @@ def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callabl
 
     Args:
         eval: a page that gives the parameters to evaluate at.
+        query: a page that gives the points at which the gradients of the next step are wanted, `x` and `snapshot`
+            (each where it is another than p); a page reads the gradient at the second as `g_snapshot`.
         **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, or a
-            function of p.
+            function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due.
 
     >>> import samestep as ss
     >>> @ss.gradient()
@@ -175,14 +196,16 @@ def gradient(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callabl
     >>> halve()
     halve()
     """
-    return _decorator("gradient", eval, slots)
+    return _decorator("gradient", eval, query, slots)
 
 
-def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callable], Page]:
+def direction(
+    *, eval: Callable | None = None, query: Callable | None = None, **slots: Any
+) -> Callable[[Callable], Page]:
     """Declare a page that turns the gradient into a direction: momentum, adam, lion, cautious.
 
     Args:
-        eval, **slots: as for `gradient`.
+        eval, query, **slots: as for `gradient`.
 
     It may return `h`, the inverse of the step size of each coordinate, for a solver such as that of `mirror_descent`,
     and `h0`, what that is before the first gradient (0 unless it is returned); or `lr`, what later parts have for the
@@ -195,16 +218,17 @@ def direction(*, eval: Callable | None = None, **slots: Any) -> Callable[[Callab
     ...     m = beta * m + (1 - beta) * u
     ...     return {"u": m, "m": m}
     """
-    return _decorator("direction", eval, slots)
+    return _decorator("direction", eval, query, slots)
 
 
 def update(
-    *, eval: Callable | None = None, alone: str | None = None, replaces: Page | None = None, **slots: Any
-) -> Callable[[Callable], Page]:
+    *, eval: Callable | None = None, query: Callable | None = None, alone: str | None = None,
+    replaces: Page | None = None, **slots: Any
+) -> Callable[[Callable], Page]:  # fmt: skip
     """Declare a page that moves the parameter: decay, descend, ftrl, lookahead.
 
     Args:
-        eval, **slots: as for `gradient`.
+        eval, query, **slots: as for `gradient`.
         alone: why no direction part may stand before it, where that is so.
         replaces: a page whose part in the chain it takes the place of, such as `descend`, with its lr.
 
@@ -215,4 +239,4 @@ def update(
     >>> descend_half(lr=1.0)
     descend_half(lr=1.0)
     """
-    return _decorator("update", eval, slots, alone, replaces)
+    return _decorator("update", eval, query, slots, alone, replaces)

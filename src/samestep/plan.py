@@ -247,6 +247,7 @@ def find_program(chain: Chain | None, leaf: Leaf, floors: Floors = ()) -> Progra
         program = chain.program(leaf.real_shape, floors)
     except (LeafError, TraceError) as error:
         raise type(error)(f"{where(leaf.path)}: {error}") from error
+    chain.check_whole()
     if program.outputs["p"].op == "input" or "grad" not in program.arrays:
         raise ChainError(
             "nothing in this chain moves the parameters by the gradient: end it with descend(lr=...), "
@@ -286,18 +287,20 @@ def _static(node: Node, leaf: Leaf) -> float:
     return static_value(node, leaf.real_shape)
 
 
-def for_evaluation(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any], inline: bool) -> Plan:
-    """The same leaves, but with the eval pages of their chains for batches, run by the arrays' own library."""
+def for_point(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any], inline: bool, point: str) -> Plan:
+    """The same leaves, but with the programs of a point for batches, run by the arrays' own library; none where it is
+    p.
+    """
     groups: dict[tuple, list[int]] = {}
     for i, leaf in enumerate(plan.leaves):
         chain = chains[leaf.branch]
-        if chain is not None and chain.evaluated_at is not None:
-            key = (chain.eval_program(leaf.real_shape), leaf.signature, leaf.complex)
-            groups.setdefault(key, []).append(i)
+        program = chain.point_program(leaf.real_shape, point) if chain is not None else None
+        if program is not None:
+            groups.setdefault((program, leaf.signature, leaf.complex), []).append(i)
     batches = []
     for (program, _, _), found in groups.items():
         array = arrays[found[0]]
-        choice = Choice(_inline(array) if inline else own(array), "eval_params")
+        choice = Choice(_inline(array) if inline else own(array), "eval_params" if point == "eval" else "query")
         batches.append(_batch(program, choice, [plan.leaves[i] for i in found], found))
     return replace(plan, batches=tuple(batches))
 

@@ -118,9 +118,9 @@ def step(
             _refuse(chain, plan.leaves[i], program)
         shown = [grads[i].values if i in summed else g for i, g in enumerate(given)]
         everything = {**slots, ROW_STEP: table.counts, **table.numbers}
-        checks.taken(plan, leaves, shown, everything)
+        checks.taken(plan, leaves, (shown,), everything)
         if donate:
-            checks.donated(plan, leaves, everything, shown)
+            checks.donated(plan, leaves, everything, (shown,))
 
         pieces: list[Piece] = []
         for i in range(len(leaves)):
@@ -137,20 +137,25 @@ def step(
         return table.scattered(pieces, moved, after, donate)
 
 
-def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any) -> Any:
+def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any, point: str) -> Any:
     """The params to evaluate at, of a state with counts of rows."""
+    if point != "eval":
+        raise LeafError(
+            "rows are stepped alone, so a state with counts of rows has no points to query: step whole leaves"
+        )
     with _library(leaves, libraries.arrays(state)).quiet():
         table = Table(stepper, stepper.plan(spec, leaves, None), leaves, state)
         pieces: list[Piece] = []
         for i, (leaf, counts) in enumerate(zip(table.plan.leaves, table.counts, strict=True)):
             chain = stepper.chains[leaf.branch]
-            if counts is None or chain is None or chain.evaluated_at is None:
+            program = None if counts is None or chain is None else chain.point_program(leaf.real_shape, point)
+            if program is None or chain is None:
                 pieces.append(table.whole(i))
             else:
-                _refuse(chain, leaf, chain.eval_program(leaf.real_shape))
+                _refuse(chain, leaf, program)
                 pieces += table.all_rows(i, None)
         seen, virtual = table.gathered(pieces, None)
-        new = stepper.evaluated_leaves(seen.plan, seen.params, seen.slots, virtual)
+        new = stepper.evaluated_leaves(seen.plan, seen.params, seen.slots, virtual, point)
         return trees.rebuild(spec, table.put_back(pieces, leaves, new, donate=False))
 
 

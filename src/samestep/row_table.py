@@ -184,7 +184,7 @@ class Table:
             for piece, p, g in zip(pieces, params, given, strict=True)
         )
         spec = optree.tree_structure([0] * size, namespace=trees.NAMESPACE)  # type: ignore[arg-type]
-        virtual = self.stepper.planned(spec, described, params, evaluation=grads is None)
+        virtual = self.stepper.planned(spec, described, params, "eval" if grads is None else "")
         slots = {slot: taken(values) for slot, values in self.slots.items()}
         state: dict[str, Any] = {states.STEP: [piece.done for piece in pieces], **slots}
         for slot in virtual.number_slots:

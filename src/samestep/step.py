@@ -23,7 +23,8 @@ from .drive import Work, drive
 from .errors import HyperparameterError, names
 from .groups import Branch, assign
 from .look import Quick, Seen, bind, careful
-from .plan import Batch, Leaf, Plan, build, describe, for_evaluation
+from .plan import Batch, Leaf, Plan, build, describe, for_point
+from .second import checked, split
 
 KEPT_PLANS = 16
 KEPT_QUICK = 4  # one optimizer may step a few models in turn
@@ -36,6 +37,7 @@ class Stepper:
         self.branches = branches
         self.chains = [branch.chain for branch in branches]
         parts = [part for chain in self.chains if chain is not None for part in chain.parts]
+        self.second = any(chain.second for chain in self.chains if chain is not None)
         self.declared = {s: spec for part in parts for s, spec in part.page.slots.items() if spec.shape == "given"}
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
         self.recent: tuple[Quick, ...] = ()
@@ -61,20 +63,22 @@ class Stepper:
 
     def look(self, params: Any, leaves: list, spec: Any, grads: Any, state: Any, donate: bool) -> Seen:
         """Check everything and bind the arrays to a plan; nothing is written."""
-        given = trees.match(spec, grads, "grads")
+        first, other = split(self, spec, grads, state)
+        given = trees.match(spec, first, "grads")
         plan = self.plan(spec, leaves, given)
-        seen = careful(plan, self.chains, leaves, given, state, donate)
+        second = checked(plan, leaves, given, other)
+        seen = careful(plan, self.chains, leaves, given, second, state, donate)
         same_as = (backends.chosen(), type(params))
         if Quick.can(plan) and not any(q.plan is plan and q.same_as == same_as for q in self.recent):
             self.recent = (Quick(plan, *same_as), *self.recent[: KEPT_QUICK - 1])
         return seen
 
     def plan(
-        self, spec: Any, leaves: list, grads: list | None, evaluation: bool = False, inline: bool = False
+        self, spec: Any, leaves: list, grads: list | None, point: str = "", inline: bool = False
     ) -> Plan:  # fmt: skip
         """The plan for these leaves, made once for each structure, dtypes and shapes.
 
-        Without grads nothing is compiled, or (`evaluation`) the eval pages are.
+        Without grads nothing is compiled, or the programs of a point are.
         """
         paths = trees.paths(spec)
         given = [None] * len(leaves) if grads is None else grads
@@ -82,19 +86,19 @@ class Stepper:
         checks.grads(paths, leaves, given)
         branch_of = assign(self.branches, paths)
         described = tuple(describe(*four) for four in zip(paths, leaves, given, branch_of, strict=True))
-        return self.planned(spec, described, leaves, evaluation, inline)
+        return self.planned(spec, described, leaves, point, inline)
 
     def planned(
-        self, spec: Any, described: tuple[Leaf, ...], leaves: list, evaluation: bool = False, inline: bool = False
+        self, spec: Any, described: tuple[Leaf, ...], leaves: list, point: str = "", inline: bool = False
     ) -> Plan:  # fmt: skip
         """The plan for leaves that are described already."""
         kind = libraries.of_leaves(leaves).kind
-        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)), evaluation, inline)
+        key = (spec, described, backends.chosen(), tuple(map(kind, leaves)), point, inline)
         with self.lock:
             plan = self.plans.get(key)
             if plan is None:
                 plan = build(spec, described, self.chains, leaves, inline)
-                plan = self.plans[key] = for_evaluation(plan, self.chains, leaves, inline) if evaluation else plan
+                plan = self.plans[key] = for_point(plan, self.chains, leaves, inline, point) if point else plan
                 if len(self.plans) > KEPT_PLANS:
                     self.plans.popitem(last=False)
             self.plans.move_to_end(key)
@@ -136,22 +140,23 @@ class Stepper:
         made: dict[int, Callable] = {}
         return lambda branch: made.get(branch) or made.setdefault(branch, of(branch))
 
-    def evaluated(self, params: Any, state: Any) -> Any:
-        """The params to evaluate at, by the eval page of each branch, evaluated by the library itself."""
+    def evaluated(self, params: Any, state: Any, point: str) -> Any:
+        """The params at a point ("eval", "x", "snapshot") by the pages of each branch, run by the library itself."""
         leaves, spec = trees.flatten(params)
         if row_sparse.counted(state):
-            return row_sparse.evaluated(self, leaves, spec, state)
+            return row_sparse.evaluated(self, leaves, spec, state, point)
         if libraries.of_leaves(leaves).defers(libraries.arrays(state), leaves):
-            return inline.evaluated(self, leaves, spec, state)
+            return inline.evaluated(self, leaves, spec, state, point)
         with libraries.context(leaves, ()):
-            plan = self.plan(spec, leaves, None, evaluation=True)
+            plan = self.plan(spec, leaves, None, point)
             slots = states.check_slots(state, plan, leaves, self.chains, plan.number_slots)
-            return trees.rebuild(spec, self.evaluated_leaves(plan, leaves, slots, state))
+            return trees.rebuild(spec, self.evaluated_leaves(plan, leaves, slots, state, point))
 
-    def evaluated_leaves(self, plan: Plan, leaves: list, slots: dict[str, list], state: Any) -> list:
+    def evaluated_leaves(self, plan: Plan, leaves: list, slots: dict[str, list], state: Any, point: str) -> list:
         """The same of leaves whose plan and slots are known."""
         bounds = [bind(batch, leaves, leaves, slots, donate=False) for batch in plan.batches]
-        works = self._works(plan, bounds, Clock(self.branches, plan, state).rows(done=True), slots, {})
+        rows = Clock(self.branches, plan, state).rows(done=point == "eval")
+        works = self._works(plan, bounds, rows, slots, {})
         found = list(leaves)
         for work, outputs in zip(works, drive(plan, works, self.numbers_at({}, known=True)), strict=True):
             assert outputs is not None  # nothing is donated
@@ -167,7 +172,7 @@ class Stepper:
             with seen.plan.library.quiet():
                 return self.finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
-        by_rows = row_sparse.found(spec, leaves, grads, state)
+        by_rows = None if self.second else row_sparse.found(spec, leaves, grads, state)
         if by_rows is not None:
             return row_sparse.step(self, leaves, spec, by_rows, state, donate, overrides)
         library = libraries.of_leaves(leaves)

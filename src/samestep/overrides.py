@@ -1,0 +1,63 @@
+"""What `step` is given by name: run-time numbers for this step, and the inputs of parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import libraries
+from .chain import Chain
+from .errors import HyperparameterError, names
+
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
+
+def checked(optimizer: Optimizer, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Overrides name run-time numbers; the inputs of parts, such as loss, pass."""
+    if not overrides and optimizer.stepper.complete:
+        return {}
+    chains = [chain for chain in optimizer.chains if chain is not None]
+    if not overrides:
+        for chain in chains:
+            chain.require(chain.numbers)
+        optimizer.stepper.complete = True
+        return {}
+    inputs = {s for c in chains for part in c.parts for s, spec in part.page.slots.items() if spec.shape == "given"}
+    known = {name for chain in chains for name in chain.hypers}
+    found = {}
+    for key, value in overrides.items():
+        if key in inputs:
+            found[key] = value
+            continue
+        if key not in known:
+            _unknown(optimizer, key, known | inputs, chains)
+        if libraries.deferred(value):
+            found[key] = _zero_d(key, value)
+            continue
+        if callable(value):
+            raise HyperparameterError(
+                f"{key} is a number for this one step; got {value!r}: call it, or build another optimizer with it"
+            )
+        for chain in chains:
+            if key in chain.hypers:
+                value = chain.check(key, value)
+        found[key] = value
+    for chain in chains:
+        chain.require({**chain.numbers, **found})
+    return found
+
+
+def _unknown(optimizer: Optimizer, key: str, known: set[str], chains: list[Chain]) -> None:
+    if any(key in chain.options for chain in chains):
+        raise HyperparameterError(
+            f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
+        )
+    if key in dict(optimizer.refused):
+        raise HyperparameterError(dict(optimizer.refused)[key])
+    raise HyperparameterError(f"this optimizer has no number {key!r}; step takes {names(sorted(known))}")
+
+
+def _zero_d(name: str, value: Any) -> Any:
+    if getattr(value, "shape", ()) != ():
+        raise HyperparameterError(f"{name} is one number; got an array of shape {tuple(value.shape)}")
+    return value

@@ -1,0 +1,67 @@
+"""The second gradient of a step, at the snapshot: told apart from the first, and checked as that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import checks, libraries
+from . import params as trees
+from .errors import StateError, TreeError, where
+from .page import SECOND
+
+if TYPE_CHECKING:
+    from .plan import Leaf, Plan
+    from .step import Stepper
+
+POINTS = {"x", "snapshot"}
+
+
+def split(stepper: Stepper, spec: Any, grads: Any, state: Any) -> tuple[Any, Any]:
+    """The gradient at x, and the one at the snapshot where this optimizer takes it."""
+    both = isinstance(grads, dict) and grads.keys() == POINTS
+    if not stepper.second:
+        leaves = trees.leaves_of(spec, grads) if both else []
+        if leaves is None or not all(map(trees.is_leaf, leaves)):
+            raise TreeError(
+                "this optimizer takes one gradient, at x; got grads={'x': ..., 'snapshot': ...}: pass that of 'x' alone"
+            )
+        return grads, None
+    if not both:
+        raise TreeError(
+            "this optimizer takes two gradients of the same batch, at the points of query(params, state): "
+            "write step(params, {'x': ..., 'snapshot': ...}, state)"
+        )
+    for slot in {slot for chain in stepper.chains if chain is not None for slot in chain.with_role("stale")}:
+        for number in libraries.arrays(state.get(slot, 0.0)) if isinstance(state, dict) else ():
+            if not libraries.deferred(number) and number != 0:
+                raise StateError(
+                    "this step needs the full gradient at a snapshot first, which is new or has moved: write "
+                    "state = opt.refresh(params, full_grad, state), with full_grad at "
+                    "opt.query(params, state)['snapshot'], whenever opt.needs_refresh(state)"
+                )
+    return grads["x"], grads["snapshot"]
+
+
+def checked(plan: Plan, leaves: list, given: list, other: Any) -> dict[str, list]:
+    """The second gradient of each leaf, in the dtype of a slot; by its name, to stand beside the slots."""
+    if other is None:
+        return {}
+    paths = [leaf.path for leaf in plan.leaves]
+    found = trees.match(plan.spec, other, "grads['snapshot']")
+    checks.grads(paths, leaves, found)
+    for path, first, second in zip(paths, given, found, strict=True):
+        if (first is None) is not (second is None):
+            raise TreeError(f"{where(path)} has a gradient at one point only: give both, or None for both")
+    return {SECOND: [None if x is None else in_slot_dtype(leaf, x) for leaf, x in zip(plan.leaves, found, strict=True)]}
+
+
+def in_slot_dtype(leaf: Leaf, array: Any, copy: bool = False) -> Any:
+    """A gradient as the leaf's slots are."""
+    xp = libraries.namespace(array)
+    dtype = getattr(xp, leaf.param if leaf.complex else leaf.signature.compute)
+    with np.errstate(all="ignore"):
+        if array.dtype == dtype:
+            return xp.asarray(array, copy=True) if copy else array
+        return xp.astype(array, dtype)

@@ -1,0 +1,297 @@
+"""query, needs_refresh, refresh and the second gradient; and the optimizers that stand on them.
+
+No package has these, so they are held to T.SGD that is fed with the estimate, to the papers written out in plain
+NumPy, and to the recorded numbers of benchmarks/papers/variance_reduction.py.
+"""
+
+import copy
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import samestep as ss
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "papers" / "variance_reduction.py"
+ROWS, STEPS, EVERY = 6, 24, 8
+rng = np.random.default_rng(7)
+A, Y = rng.standard_normal((ROWS, 4)), rng.standard_normal(ROWS)
+BATCHES, COINS = rng.integers(ROWS, size=STEPS), rng.random(STEPS) < 0.25
+START = rng.standard_normal(4)
+
+
+def batch(x, i):
+    return (A[i] @ x - Y[i]) * A[i] + 0.1 * x
+
+
+def full(x):
+    return A.T @ (A @ x - Y) / ROWS + 0.1 * x
+
+
+def run(optimizer, coins=False, convert=np.asarray, donate=False, steps=STEPS):
+    """The params after each step."""
+    params = convert(START.copy())
+    state, found = optimizer.init(params), []
+    for k in range(steps):
+        if optimizer.needs_refresh(state):
+            at = np.asarray(optimizer.query(params, state)["snapshot"])
+            state = optimizer.refresh(params, convert(full(at)), state)
+        points = optimizer.query(params, state)
+        grads = {name: convert(batch(np.asarray(x), BATCHES[k])) for name, x in points.items()}
+        tossed = {"coin": COINS[k]} if coins else {}
+        params, state = optimizer.step(params, grads, state, donate=donate, **tossed)
+        found.append(np.asarray(params).copy())
+    return found, state
+
+
+def near(found, expected):
+    assert len(found) == len(expected) == STEPS
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["svrg", "l_svrg", "natasha"])
+def test_as_torch_sgd_on_the_estimate(name):
+    x = torch.tensor(START.copy(), requires_grad=True)
+    sgd, expected = torch.optim.SGD([x], lr=0.05), []
+    snapshot = centre = START.copy()
+    mean_gradient, iterates = full(snapshot), [START.copy()]
+    for k, (i, coin) in enumerate(zip(BATCHES, COINS, strict=True), start=1):
+        before = x.detach().numpy().copy()
+        estimate = batch(before, i) - batch(snapshot, i) + mean_gradient
+        x.grad = torch.tensor(estimate + (2 * 0.3 * (before - centre) if name == "natasha" else 0.0))
+        sgd.step()
+        after = x.detach().numpy().copy()
+        iterates.append(after)
+        if name == "natasha" and k % 4 == 0:
+            centre = np.mean(iterates, axis=0)
+            iterates, after = [centre], centre
+            x.data = torch.tensor(centre)
+        if name == "l_svrg" and coin:
+            snapshot, mean_gradient = before, full(before)
+        if name != "l_svrg" and k % EVERY == 0:
+            snapshot, mean_gradient = after, full(after)
+        expected.append(after)
+    made = {"svrg": {"every": EVERY}, "l_svrg": {}, "natasha": {"sigma": 0.3, "every": EVERY, "parts": 2}}
+    near(run(getattr(ss, name)(0.05, **made[name]), coins=name == "l_svrg")[0], expected)
+
+
+@pytest.mark.parametrize("convexity", [0.1, 0.0])
+@pytest.mark.parametrize("option", ["I", "II"])
+def test_katyusha_is_the_paper(option, convexity):
+    smooth = 20.0
+    y = z = snapshot = START.copy()
+    expected = []
+    for s in range(STEPS // EVERY):
+        tau1 = min(np.sqrt(EVERY * convexity / (3 * smooth)), 0.5) if convexity else 2 / (s + 4)
+        alpha, mean_gradient, of_epoch = 1 / (3 * tau1 * smooth), full(snapshot), []
+        for j in range(EVERY):
+            i = BATCHES[s * EVERY + j]
+            x = tau1 * z + 0.5 * snapshot + (1 - tau1 - 0.5) * y
+            estimate = batch(x, i) - batch(snapshot, i) + mean_gradient
+            z_new = z - alpha * estimate
+            y = x - estimate / (3 * smooth) if option == "I" else x + tau1 * (z_new - z)
+            z = z_new
+            of_epoch.append(y)
+            expected.append(y)
+        weights = (1 + alpha * convexity) ** np.arange(EVERY)
+        snapshot = np.average(of_epoch, axis=0, weights=weights)
+    optimizer = ss.katyusha(1 / smooth, every=EVERY, convexity=convexity, option=option)
+    found, state = run(optimizer)
+    near(found, expected)
+    np.testing.assert_allclose(state["snapshot"], snapshot, atol=1e-13)
+    tau2m = 0.5 * EVERY
+    output = (tau2m * snapshot + (0.5 - tau1) * y) / (tau2m + 0.5 - tau1) if convexity else snapshot
+    np.testing.assert_allclose(optimizer.eval_params(found[-1], state), output, atol=1e-13)
+
+
+def test_l_katyusha_is_the_paper():
+    smooth, convexity = 20.0, 0.1
+    s = convexity / smooth
+    theta1 = min(np.sqrt(2 * s * ROWS / 3), 0.5)
+    eta = 0.5 / (1.5 * theta1)
+    y = z = snapshot = START.copy()
+    expected = []
+    for i, coin in zip(BATCHES, COINS, strict=True):
+        x = theta1 * z + 0.5 * snapshot + (0.5 - theta1) * y
+        estimate = batch(x, i) - batch(snapshot, i) + full(snapshot)
+        z_new = (eta * s * x + z - eta / smooth * estimate) / (1 + eta * s)
+        y, before = x + theta1 * (z_new - z), y
+        z, snapshot = z_new, before if coin else snapshot
+        expected.append(y)
+    near(run(ss.l_katyusha(1 / smooth, n=ROWS, convexity=convexity), coins=True)[0], expected)
+
+
+def test_recorded_distances():
+    script = runpy.run_path(str(SCRIPT))
+    with ss.use_backend("numpy"):
+        table, _ = script["rows"](epochs=(1, 5))
+    assert len(table) == 14
+    assert [row for row in table if not row[-1]] == []
+
+
+ALL = {
+    "svrg": (lambda: ss.svrg(0.05, every=EVERY), False),
+    "svrg_adam": (
+        lambda: ss.chain(ss.variance_reduced(), ss.adam(0.05), ss.snapshot_every(every=EVERY)),
+        False,
+    ),
+    "l_svrg": (lambda: ss.l_svrg(0.05), True),
+    "katyusha": (lambda: ss.katyusha(0.05, every=EVERY, convexity=0.1), False),
+    "l_katyusha": (lambda: ss.l_katyusha(0.05, n=ROWS, convexity=0.1), True),
+    "natasha": (lambda: ss.natasha(0.05, sigma=0.1, every=EVERY, parts=2), False),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_bits_everywhere(name):
+    """Params and state of NumPy's, on Numba and on torch, pure and donated."""
+    make, coins = ALL[name]
+    with ss.use_backend("numpy"):
+        expected, state = run(make(), coins)
+    with ss.use_backend("numba"):
+        found = [run(make(), coins), run(make(), coins, donate=True)]
+    found.append(run(make(), coins, convert=torch.tensor))
+    for params, other in found:
+        np.testing.assert_array_equal(params, expected)
+        assert other.keys() == state.keys()
+        assert all(np.array_equal(np.asarray(other[key]), np.asarray(state[key])) for key in state)
+
+
+def test_inside_jit():
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        optimizer = ss.l_svrg(0.05)
+        params = jnp.asarray(START)
+        expected, _ = run(ss.l_svrg(0.05), coins=True)
+
+        def gradient(x, i):
+            return (jnp.asarray(A)[i] @ x - jnp.asarray(Y)[i]) * jnp.asarray(A)[i] + 0.1 * x
+
+        def whole(x):
+            return jnp.asarray(A).T @ (jnp.asarray(A) @ x - jnp.asarray(Y)) / ROWS + 0.1 * x
+
+        @jax.jit
+        def step(params, state, i, coin):
+            def refresh(state):
+                return optimizer.refresh(params, whole(optimizer.query(params, state)["snapshot"]), state)
+
+            state = jax.lax.cond(optimizer.needs_refresh(state), refresh, lambda state: state, state)
+            grads = {name: gradient(x, i) for name, x in optimizer.query(params, state).items()}
+            return optimizer.step(params, grads, state, coin=coin)
+
+        state = jax.jit(optimizer.init)(params)
+        for k in range(STEPS):
+            params, state = step(params, state, BATCHES[k], COINS[k])
+            np.testing.assert_allclose(params, expected[k], atol=1e-12)
+
+
+# What the verbs take and refuse
+
+
+def ready(optimizer, params):
+    return optimizer.refresh(params, params, optimizer.init(params))
+
+
+def test_nothing_is_changed_or_shared():
+    optimizer, params = ss.svrg(0.5, every=1), {"a": np.ones(2), "b": np.ones(())}
+    grads = {"x": {"a": np.ones(2), "b": np.ones(())}, "snapshot": {"a": np.zeros(2), "b": np.zeros(())}}
+    state = optimizer.init(params)
+    before = copy.deepcopy((params, grads, state))
+    points = optimizer.query(params, state)
+    fresh = optimizer.refresh(params, grads["x"], state)
+    assert not np.shares_memory(fresh["g_full"]["a"], grads["x"]["a"])
+    assert not np.shares_memory(points["snapshot"]["a"], state["snapshot"]["a"])
+    new, after = optimizer.step(params, grads, fresh)
+    assert not np.shares_memory(after["snapshot"]["a"], new["a"])
+    assert optimizer.needs_refresh(after) and not optimizer.needs_refresh(fresh)
+    for was, now in zip(before, (params, grads, state), strict=True):
+        assert repr(was) == repr(now)
+    _, donated = optimizer.step(params, grads, fresh, donate=True)
+    assert grads["snapshot"]["a"].tolist() == [0.0, 0.0] and donated["g_full"]["a"] is fresh["g_full"]["a"]
+
+
+def test_one_gradient_or_two():
+    params = np.ones(2)
+    plain, second = ss.sgd(0.5), ss.svrg(0.5, every=2)
+    assert plain.query(params, plain.init(params))["x"] is params
+    assert plain.needs_refresh(plain.init(params)) is False
+    with pytest.raises(ss.TreeError, match="takes one gradient"):
+        plain.step(params, {"x": params, "snapshot": params}, plain.init(params))
+    with pytest.raises(ss.TreeError, match="takes two gradients"):
+        second.step(params, params, ready(second, params))
+    with pytest.raises(ss.ChainError, match="no snapshot"):
+        plain.refresh(params, params, plain.init(params))
+    with pytest.raises(ss.StateError, match="lacks 'stale'"):
+        second.needs_refresh(plain.init(params))
+    named = {"x": params, "snapshot": np.ones(2)}  # params may be called that
+    assert plain.step(named, named, plain.init(named))[0]["x"].tolist() == [0.5, 0.5]
+
+
+def test_a_step_without_refresh_is_refused():
+    optimizer, params = ss.svrg(0.5, every=1), np.ones(2)
+    grads = {"x": params, "snapshot": params}
+    with pytest.raises(ss.StateError, match=r"state = opt\.refresh\(params, full_grad, state\)"):
+        optimizer.step(params, grads, optimizer.init(params))
+    params, state = optimizer.step(params, grads, ready(optimizer, params))
+    with pytest.raises(ss.StateError, match="has moved"):
+        optimizer.step(params, grads, state)
+    state = ready(optimizer, params)
+    assert optimizer.needs_refresh(optimizer.restart(params, state, reset=["g_full"]))
+
+
+def test_what_does_not_fit_is_refused():
+    optimizer, params = ss.svrg(0.5, every=2), {"w": np.ones(2), "b": np.ones(1)}
+    state = ready(optimizer, params)
+    with pytest.raises(ss.TreeError, match=r"'b'.*one point only"):
+        optimizer.step(params, {"x": params, "snapshot": {"w": np.ones(2), "b": None}}, state)
+    with pytest.raises(ss.LeafError, match="shape"):
+        optimizer.step(params, {"x": params, "snapshot": {"w": np.ones(3), "b": np.ones(1)}}, state)
+    with pytest.raises(ss.LeafError, match="is None"):
+        optimizer.refresh(params, {"w": None, "b": np.ones(1)}, state)
+    with pytest.raises(ss.HyperparameterError, match="needs coin"):
+        loopless = ss.l_svrg(0.5)
+        loopless.step(params, {"x": params, "snapshot": params}, ready(loopless, params))
+    with pytest.raises(ss.ChainError, match="snapshot_every"):
+        ss.chain(ss.variance_reduced(), ss.sgd(0.5)).init(params)
+    with pytest.raises(ss.ChainError, match=r"variance_reduced\(\)"):
+        ss.chain(ss.sgd(0.5), ss.snapshot_every(every=2)).init(params)
+    with pytest.raises(ss.ChainError, match="momentum are made for the gradient"):
+        ss.chain(ss.scale_by_adam(), ss.katyusha(0.5, every=2))
+    with pytest.raises(ss.HyperparameterError, match="multiple of parts"):
+        ss.natasha(0.5, sigma=0.1, every=5, parts=2).init(params)
+
+
+def test_the_estimate_is_what_other_parts_see():
+    params = np.array([1.0, 1.0])
+    grads = {"x": np.array([3.0, 0.0]), "snapshot": np.array([1.0, 1.0])}
+    full_grad = np.array([0.0, 1.0])  # the estimate is [2, 0]
+    climbing, clipped = (
+        ss.svrg(1.0, every=9, maximize=True),
+        ss.chain(ss.clip_by_global_norm(1.0), ss.svrg(1.0, every=9)),
+    )
+    for optimizer, expected in ((climbing, [3.0, 1.0]), (clipped, [0.0, 1.0])):
+        state = optimizer.refresh(params, full_grad, optimizer.init(params))
+        assert optimizer.step(params, grads, state)[0].tolist() == expected
+    with pytest.raises(ss.ChainError, match="in front of the groups"):
+        ss.chain(ss.clip_by_global_norm(1.0), ss.groups({"b": ss.freeze()}, default=ss.svrg(1.0, every=9)))
+
+
+def test_half_precision_sleeping_frozen_and_empty_leaves():
+    params = {"h": np.ones(2, np.float16), "e": np.ones((0, 3)), "z": np.ones(()), "f": np.ones(1)}
+    optimizer = ss.groups({"f": ss.freeze()}, default=ss.svrg(0.5, every=2))
+    state = optimizer.refresh(params, params, optimizer.init(params))
+    assert state["g_full"]["h"].dtype == np.float32 and state["g_full"]["f"] is None
+    points = optimizer.query(params, state)
+    assert points["snapshot"]["h"].dtype == np.float16 and points["snapshot"]["f"] is params["f"]
+    some = {**params, "z": None}
+    for _ in range(2):
+        assert not optimizer.needs_refresh(state)
+        params, state = optimizer.step(params, {"x": some, "snapshot": some}, state)
+    assert params["z"] == 1.0 and params["h"].tolist() == [0.0, 0.0]
+    assert optimizer.needs_refresh(state)
+    assert not optimizer.needs_refresh(optimizer.refresh(params, params, state))
