@@ -235,7 +235,7 @@ def test_what_a_page_cannot_say_is_refused_by_name(case):
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ({"w": 1.0}, "must return a dict with some of 'h', 'h0', 'm', 'n', 's', 'u'; got 'w'"),
+        ({"w": 1.0}, "must return a dict with some of 'h', 'h0', 'lr', 'm', 'n', 's', 'u'; got 'w'"),
         ({"p": 1.0}, "got 'p'"),
         (None, "got NoneType"),
         ([1.0], "got list"),

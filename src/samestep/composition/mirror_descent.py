@@ -1,7 +1,7 @@
 """Mirror descent with regularisers: the greedy solver of the composition.
 
 Duchi, Shalev-Shwartz, Singer, Tewari, "Composite Objective Mirror Descent", 2010,
-https://ttic.edu/shai/papers/DuchiShSiTe10.pdf.
+https://stanford.edu/~jduchi/projects/DuchiShSiTe10.html.
 
     p <- argmin over w of  u w + l1 |w| + l2 / 2 w^2 + h / 2 (w - p)^2
 
@@ -69,7 +69,7 @@ def mirror_descent(
     l1_schedule: Penalties = "incremental",
     **hyper,
 ):
-    """Mirror descent with regularisers (Duchi et al., 2010, https://ttic.edu/shai/papers/DuchiShSiTe10.pdf).
+    """Mirror descent with regularisers (Duchi et al., 2010, https://stanford.edu/~jduchi/projects/DuchiShSiTe10.html).
 
         p <- argmin over w of  u w + l1 |w| + l2 / 2 w^2 + h / 2 (w - p)^2,  h = 1 / (step size) by a rule
 

@@ -44,6 +44,9 @@ class Node:
     level: int  # how many barriers (a finished reduction, a total) lie before it
     index: int  # its place in program order
 
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.index}>"  # without its arguments: they share theirs, and all paths are very many
+
     @property
     def is_array(self) -> bool:
         return self.kind.rank is Rank.ARRAY
