@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from .compose import chain
+from .dialects import DIALECTS, spoken
 from .errors import HyperparameterError, names
 from .hypers import Hyper, declared
 from .modifiers.cautious import Masks, masked
@@ -21,7 +22,8 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
 
     The `**hyper` of the function takes the hyperparameters of the pages, with their defaults; `maximize` and, where a
     direction part is among the pages, `cautious` are added: its mask goes behind every direction part, unless the
-    function takes `cautious` itself. What a zero leaves out cannot be overridden later.
+    function takes `cautious` itself. What a zero leaves out cannot be overridden later. `dialect` is added where the
+    table of dialects has a row of the function's name.
     """
 
     def decorate(function: Callable[..., list]) -> Callable[..., Optimizer]:
@@ -35,6 +37,8 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
         extras = {"maximize": declared("maximize", False, bool)}
         if "cautious" not in own and any(page.kind == "direction" for page in pages):
             extras["cautious"] = declared("cautious", False, Masks)
+        if function.__name__ in DIALECTS:
+            extras["dialect"] = declared("dialect", None, Literal[tuple(DIALECTS[function.__name__])])
         signature = _signature(own, inherited | extras)
 
         @functools.wraps(function)
@@ -50,17 +54,20 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
                 raise HyperparameterError(
                     f"{function.__name__}: {error}; it has {names(signature.parameters)}"
                 ) from None
-            bound.apply_defaults()
-            checks = hypers | extras
-            values = {k: checks[k].check(v) if k in checks else v for k, v in bound.arguments.items()}
+            usual = {k: p.default for k, p in signature.parameters.items()}
+            if (dialect := kwargs.get("dialect")) is not None:
+                usual |= spoken(function.__name__, extras["dialect"].check(dialect), bound.arguments)
+            chosen, checks = usual | bound.arguments, hypers | extras
+            values = {k: checks[k].check(v) if k in checks else v for k, v in chosen.items()}
             first = negate() if values.pop("maximize") else None
             mask = masked(values.pop("cautious")) if "cautious" in extras else None
+            values.pop("dialect", None)
             joined = chain(*(part for part in (first, *function(**values), mask) if part is not None))
-            shown = [f"{k}={v!r}" for k, v in bound.arguments.items() if _differs(signature, k, v)]
+            shown = [f"{k}={v!r}" for k, v in chosen.items() if _differs(k, v, usual[k])]
             label = f"{function.__name__}({', '.join(shown)})"
             only = joined.branches[0]
             have = set(only.chain.numbers) | set(only.chain.options)  # type: ignore[union-attr]
-            refused = tuple((k, _refusal(k, hypers)) for k in bound.arguments if k not in have)
+            refused = tuple((k, _refusal(k, hypers)) for k in chosen if k not in have)
             return Optimizer(joined.branches, label, refused)
 
         constructor.__signature__ = signature  # type: ignore[attr-defined]
@@ -84,6 +91,5 @@ def _refusal(key: str, hypers: dict[str, Hyper]) -> str:
     return f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
 
 
-def _differs(signature: inspect.Signature, key: str, value: Any) -> bool:
-    default = signature.parameters[key].default
+def _differs(key: str, value: Any, default: Any) -> bool:
     return key == "lr" or not (value is default or (type(value) is type(default) and value == default))

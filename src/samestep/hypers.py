@@ -23,6 +23,7 @@ class Domain:
 unit = Annotated[float, Domain("in [0, 1)", lambda x: 0 <= x < 1)]
 fraction = Annotated[float, Domain("in [0, 1]", lambda x: 0 <= x <= 1)]
 nonnegative = Annotated[float, Domain("at least 0", lambda x: x >= 0)]
+nonpositive = Annotated[float, Domain("at most 0", lambda x: x <= 0)]
 positive = Annotated[float, Domain("above 0", lambda x: x > 0)]
 count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
 

@@ -13,7 +13,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, full, nonnegative
 
@@ -48,20 +48,28 @@ def scale_by_adagrad(
 
 
 @named(scale_by_adagrad)
-def adagrad(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, **hyper):
+def adagrad(
+    lr: nonnegative = 1e-2,
+    *,
+    weight_decay: nonnegative = 0.0,
+    decay: Coupling = "coupled",
+    **hyper,
+):
     """AdaGrad: the root of the sum of squares below (Duchi et al., 2011, https://jmlr.org/papers/v12/duchi11a.html).
 
         n <- n + g^2;  p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(n) + eps)
 
     Args:
         lr: step size, 1e-2.
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        weight_decay: decay; 0 leaves the part out.
+        decay: "coupled", added to the gradient, or "decoupled", p <- p (1 - lr weight_decay).
         eps: keeps the quotient finite, 1e-10.
         eps_mode: "outside" as above; "inside": sqrt(n + eps), as in optax and Keras.
         initial_accumulator: where n starts, 0; read by `init` alone.
         lr_decay: as above, 0.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
+        dialect: the conventions and numbers of "torch", "optax", "keras" or "tf1", None.
 
     Params are floating arrays of any shape; slot `n` in the compute dtype.
 
@@ -73,8 +81,4 @@ def adagrad(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, **hyper)
     >>> opt.step(params, np.array([3.0, 0.0]), opt.init(params))
     (array([ 0.5, -1. ]), {'step': 1, 'n': array([9., 0.])})
     """
-    return [
-        decay(weight_decay, mode="coupled") if weight_decay else None,
-        scale_by_adagrad(**hyper),
-        descend(lr),
-    ]
+    return [decay_if(weight_decay, decay), scale_by_adagrad(**hyper), descend(lr)]

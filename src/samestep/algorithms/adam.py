@@ -18,7 +18,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, zeros
 
@@ -70,19 +70,19 @@ def scale_by_adam(
 
 
 @named(scale_by_adam)
-def adam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
+def adam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, decay: Coupling = "coupled", **hyper):
     """Adam (Kingma, Ba, 2015, https://arxiv.org/abs/1412.6980).
 
         m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  p <- p - lr m_hat / (sqrt(v_hat) + eps)
 
     Args:
-        lr, weight_decay: step size, 1e-3; coupled decay, 0: weight_decay p is added to the gradient.
-        beta1, beta2: the decay of the means, 0.9 and 0.999.
-        eps, eps_root: keeps the quotient finite, 1e-8; added below the root, 0.
+        lr, weight_decay, decay: step size, 1e-3; decay, 0; "coupled", added to the gradient, or "decoupled", AdamW.
+        beta1, beta2, eps, eps_root: decay of the means, 0.9, 0.999; keeps u finite, 1e-8; added below the root, 0.
         eps_mode: "outside" as above; "inside": sqrt(v_hat + eps); "hat": eps beside the raw sqrt(v), as in Keras.
         amsgrad: the largest v: False, "post" or True (torch), "pre" (optax), "paper" (uncorrected), "inplace" (in v).
         bias_correction: m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t), True; else m and v.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
+        dialect: the conventions and numbers of "torch", "optax", "keras" or "tf1", None.
 
     Params are floating arrays of any shape; slots `m`, `v`, and `v_max` with most amsgrads, in the compute dtype.
 
@@ -94,7 +94,7 @@ def adam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0]
     array([ 0.5, -0.5])
     """
-    return [decay(weight_decay, mode="coupled") if weight_decay else None, scale_by_adam(**hyper), descend(lr)]
+    return [decay_if(weight_decay, decay), scale_by_adam(**hyper), descend(lr)]
 
 
 @named(scale_by_adam)
@@ -105,7 +105,7 @@ def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
 
     Args:
         lr, weight_decay: step size, 1e-3; decoupled decay, 1e-2, of which 0 leaves the part out.
-        beta1, beta2, eps, eps_root: as in `adam`, 0.9, 0.999, 1e-8 and 0.
+        beta1, beta2, eps, eps_root, dialect: as in `adam`, 0.9, 0.999, 1e-8, 0 and None; there is no "tf1".
         eps_mode, amsgrad, bias_correction, maximize, cautious: as in `adam`, "outside", False, True, False and False.
 
     Params are floating arrays; slots `m`, `v` and `v_max` in the compute dtype, as in `adam`: either takes the other's.
@@ -117,4 +117,4 @@ def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
     >>> ss.adamw(0.5, weight_decay=0.1) == ss.chain(ss.scale_by_adam(), ss.decay(0.1), ss.descend(0.5))
     True
     """
-    return [scale_by_adam(**hyper), decay(weight_decay) if weight_decay else None, descend(lr)]
+    return [scale_by_adam(**hyper), decay_if(weight_decay), descend(lr)]

@@ -10,28 +10,26 @@ The paper writes sigma for a constant lr. Here it telescopes under any schedule:
 Its l1_t = l1 and l2_t = l2; what other schedules of them are is in `samestep.ftrl_proximal`, and so is any other rule.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from array_api_compat import array_namespace
 
 from ..composition.prox import Curvatures, Penalties, lazy_l2, minimum, penalty
 from ..constructor import named
-from ..hypers import Domain
+from ..hypers import nonpositive
 from ..page import full, nonnegative, positive, update
 from ..slots import Slot
-
-nonpositive = Annotated[float, Domain("at most 0", lambda x: x <= 0)]
 
 
 def _power(n, lr_power):
     return n**0.5 if lr_power is None else n**-lr_power
 
 
-def _centre(p, *, lr, lr_power, beta, l2, initial_accumulator, l2_schedule, z0):
+def _centre(p, *, lr, lr_power, beta, l2, l2_form, initial_accumulator, l2_schedule, z0):
     """The first z: the proximal term of the start, centred at the first parameter or at 0."""
     if z0 == "zeros":
         return array_namespace(p).zeros_like(p)
-    share = (1 + l2) * p if l2_schedule == "sum_inv_lr" else p
+    share = (1 + (2 * l2 if l2_form == "whole" else l2)) * p if l2_schedule == "sum_inv_lr" else p
     return -(beta + _power(initial_accumulator, lr_power)) / lr * share
 
 
@@ -54,6 +52,7 @@ def ftrl_step(
     beta: nonnegative = 0.0,
     l1: nonnegative = 0.0,
     l2: nonnegative = 0.0,
+    l2_form: Literal["half", "whole"] = "half",
     initial_accumulator: nonnegative = 0.0,
     l2_shrinkage: nonnegative | None = None,
     l1_schedule: Penalties = "fixed",
@@ -64,7 +63,7 @@ def ftrl_step(
     """The step of FTRL-Proximal; its equations and source: help("samestep.algorithms.ftrl").
 
     Args:
-        lr, beta, l1, l2, initial_accumulator, l1_schedule, l2_schedule, framework_sigma, z0: as in `ftrl`.
+        lr, beta, l1, l2, l2_form, initial_accumulator, l1_schedule, l2_schedule, framework_sigma, z0: as in `ftrl`.
         lr_power, l2_shrinkage: as in `ftrl`; None stands for -0.5, and for no shrinkage.
 
     >>> import samestep as ss
@@ -74,7 +73,7 @@ def ftrl_step(
     before, after = _power(n, lr_power), _power(n + u * u, lr_power)
     inverse = (beta + after) / lr
     sigma = (after - before) / lr if framework_sigma else inverse - (beta + before) / lr_prev
-    sigma, curve = lazy_l2(l2_schedule, t, l2, inverse, sigma)
+    sigma, curve = lazy_l2(l2_schedule, t, 2 * l2 if l2_form == "whole" else l2, inverse, sigma)
     z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
     moved = minimum(p if z0 == "prox" else None, z, curve, l1=penalty(l1_schedule, t, lr, inverse) * l1)
     return {"p": moved, "z": z, "n": n + u * u, **({} if framework_sigma else {"lr_prev": lr})}
@@ -92,13 +91,13 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         lr_power: the power of n, at most 0; -0.5 is the square root.
         beta: added to that power, 0.
         l1: the threshold that makes exact zeros, 0.
-        l2: (l2 / 2) |p|^2 in the objective, 0; Keras and TensorFlow write half of it.
+        l2, l2_form: (l2 / 2) |p|^2 in the objective, 0, "half"; or "whole", l2 |p|^2, as Keras and TensorFlow have it.
         initial_accumulator: the first n, 0.
         l1_schedule, l2_schedule: "fixed" and "fixed"; the others are those of `ftrl_proximal`, with h = 1/eta.
         l2_shrinkage: adds 2 l2_shrinkage p to the gradient in z, not in n; 0 leaves it out.
         framework_sigma: both powers in sigma over lr_t, as other libraries have it; False. The same for a constant lr.
         z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.
-        maximize: climb instead of descend, False.
+        maximize, dialect: climb instead of descend, False; the conventions and numbers of "keras" or "tf1", None.
 
     Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0.
 

@@ -53,6 +53,7 @@ def lamb(
         eps_mode, eps_root, amsgrad: as in `adam`, "outside", 0 and False.
         maximize: climb instead of descend, False.
         cautious: mask Adam's direction, before decay and ratio: False, "mean", "count" or "none".
+        dialect: the conventions and numbers of "optax" or "keras" (whose weight_decay is refused), None.
 
     Params are floating arrays, each with a ratio of its own; slots `m`, `v`, and `v_max` with most amsgrads, in the
     compute dtype.

@@ -13,7 +13,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..modifiers.decay import MODES
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, zeros
 
@@ -63,7 +63,7 @@ def nadam(
     lr: nonnegative = 2e-3,
     *,
     weight_decay: nonnegative = 0.0,
-    decay: Literal["coupled", "decoupled"] = "coupled",
+    decay: Coupling = "coupled",
     **hyper,
 ):
     """NAdam: Adam with Nesterov's look-ahead (Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ).
@@ -80,6 +80,7 @@ def nadam(
         schedule: "dozat", that one, P the product of all mu so far; "none", mu_t = beta1, as in optax.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
+        dialect: the conventions and numbers of "torch", "optax" or "keras", None.
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype, and the number `mu_product`.
 
@@ -91,5 +92,4 @@ def nadam(
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0]
     array([ 0.5, -0.5])
     """
-    shrink = MODES[decay](weight_decay=weight_decay) if weight_decay else None
-    return [shrink, scale_by_nadam(**hyper), descend(lr)]
+    return [decay_if(weight_decay, decay), scale_by_nadam(**hyper), descend(lr)]

@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..hypers import Domain
-from ..modifiers.decay import MODES
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, update, zeros
 
@@ -88,7 +88,7 @@ def radam(
     lr: nonnegative = 1e-3,
     *,
     weight_decay: nonnegative = 0.0,
-    decay: Literal["coupled", "decoupled"] = "coupled",
+    decay: Coupling = "coupled",
     **hyper,
 ):
     """RAdam: rectified Adam (Liu et al., 2020, https://arxiv.org/abs/1908.03265).
@@ -96,7 +96,7 @@ def radam(
         p <- p - lr r m_hat sqrt(c2) / (sqrt(v) + eps) where rho > threshold, else p <- p - lr m_hat
 
     Args:
-        lr: step size, 1e-3.
+        lr, dialect: step size, 1e-3; the conventions and numbers of "torch" or "optax", None.
         weight_decay, decay: 0 leaves it out; "coupled", added to the gradient, or "decoupled", p (1 - lr weight_decay).
         beta1, beta2: the decay of m and v, 0.9 and 0.999; beta2 below 2/3 never reaches the default threshold.
         eps, eps_mode: 1e-8; "hat" as above (torch); "outside": sqrt(v_hat) + eps (optax); "inside": sqrt(v_hat + eps).
@@ -114,7 +114,7 @@ def radam(
     >>> opt.step(params, np.array([1.0, -2.0]), opt.init(params))[0]
     array([0.5, 0. ])
     """
-    shrink = MODES[decay](weight_decay=weight_decay) if weight_decay else None
+    shrink = decay_if(weight_decay, decay)
     if weight_decay and decay == "decoupled" and hyper["fallback"] == "skip":
         shrink = rectified_decay(lr, weight_decay, hyper["beta2"], hyper["threshold"])
     return [shrink, scale_by_radam(**hyper), descend(lr)]

@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from ..constructor import named
 from ..errors import HyperparameterError
 from ..modifiers.cautious import Masks, masked
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, full, nonnegative, unit, zeros
 from .sgd import heavy_ball, velocity
@@ -72,6 +72,7 @@ def rmsprop(
     momentum: unit = 0.0,
     form: Literal["classical", "velocity"] = "classical",
     weight_decay: nonnegative = 0.0,
+    decay: Coupling = "coupled",
     cautious: Masks = False,
     **hyper,
 ):
@@ -83,7 +84,7 @@ def rmsprop(
         lr: step size, 1e-2.
         momentum: of a heavy ball on the direction, 0: no buffer.
         form: of that momentum, "classical" as above; "velocity": m <- momentum m + lr u, p <- p - m (optax, Keras).
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        weight_decay, decay: 0 leaves it out; "coupled", added to g, or "decoupled", p <- p (1 - lr weight_decay).
         rho: the decay of the mean square, 0.99.
         eps: keeps the quotient finite, 1e-8.
         eps_mode: "outside" as above; "inside": sqrt(v + eps), as in optax and Keras.
@@ -93,6 +94,7 @@ def rmsprop(
         initial_accumulator: where v starts, 0; read by `init` alone.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none"; not with momentum in the velocity form.
+        dialect: the conventions and numbers of "torch", "optax", "keras" or "tf1", None.
 
     Params are floating arrays of any shape; slots `v`, `mean` (centered) and `m` (momentum) in the compute dtype.
 
@@ -108,7 +110,7 @@ def rmsprop(
     if cautious and inside and momentum:
         raise HyperparameterError("cautious masks the whole direction, and velocity has none: write form='classical'")
     return [
-        decay(weight_decay, mode="coupled") if weight_decay else None,
+        decay_if(weight_decay, decay),
         scale_by_rmsprop(**hyper),
         heavy_ball(momentum) if momentum and not inside else None,
         masked(cautious),

@@ -17,7 +17,7 @@ from array_api_compat import array_namespace
 from ..constructor import named
 from ..errors import HyperparameterError
 from ..modifiers.cautious import Masks, masked
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, fraction, nonnegative, unit, update, zeros
 
@@ -79,6 +79,7 @@ def sgd(
     momentum: unit = 0.0,
     form: Literal["classical", "velocity", "ema"] = "classical",
     weight_decay: nonnegative = 0.0,
+    decay: Coupling = "coupled",
     cautious: Masks = False,
     **hyper,
 ):
@@ -89,11 +90,11 @@ def sgd(
     Args:
         lr, momentum: step size, 1e-3; the decay of the buffer, 0: no buffer.
         form: "classical" as above; "ema": (1 - momentum) g is added; "velocity": lr g is, and p <- p - m (Keras).
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        weight_decay, decay: 0 leaves it out; "coupled", added to g as weight_decay p, or "decoupled", as in AdamW.
         dampening: as above, 0; only in the classical form without nesterov.
         nesterov: look one step ahead, in every form: momentum m + (1 - dampening) g for m in the step, False.
         first_step: of the classical form, "grad": m = g whatever dampening is, as in torch; "zero": m starts at 0.
-        maximize: climb instead of descend, False.
+        maximize, dialect: climb instead of descend, False; "torch", "optax", "keras" or "tf1", as there, None.
         cautious: mask the direction: False, "mean", "count" or "none"; needs momentum, and not the velocity form.
 
     Params are floating arrays of any shape; slot `m`, where momentum is not 0, in the compute dtype.
@@ -113,8 +114,7 @@ def sgd(
         raise HyperparameterError("dampening needs form='classical' and nesterov=False: leave it at 0")
     if cautious and (inside or not momentum):
         raise HyperparameterError("cautious masks the momentum: give momentum > 0 and form 'classical' or 'ema'")
-    shrink = decay(weight_decay, mode="coupled") if weight_decay else None
     ball = heavy_ball(momentum=momentum, form="classical" if inside else form, **hyper)
     if inside and momentum:
-        return [shrink, velocity(lr, momentum=momentum, nesterov=nesterov)]
-    return [shrink, ball if momentum else None, masked(cautious), descend(lr)]
+        return [decay_if(weight_decay, decay), velocity(lr, momentum=momentum, nesterov=nesterov)]
+    return [decay_if(weight_decay, decay), ball if momentum else None, masked(cautious), descend(lr)]

@@ -14,6 +14,7 @@ from ..errors import HyperparameterError, names
 from ..page import Part, gradient, nonnegative, update
 
 Mode = Literal["coupled", "decoupled", "independent", "proximal"]
+Coupling = Literal["coupled", "decoupled"]  # what most constructors take as `decay`
 
 
 @gradient()
@@ -66,3 +67,8 @@ def decay(weight_decay, *, mode: Mode = "decoupled", name: str | None = None) ->
     if mode not in MODES:
         raise HyperparameterError(f"mode must be one of {names(MODES)}; got {mode!r}")
     return MODES[mode](weight_decay=weight_decay, name=name)
+
+
+def decay_if(weight_decay, mode: Mode = "decoupled") -> Part | None:
+    """The same for a constructor: a zero leaves the part out."""
+    return MODES[mode](weight_decay=weight_decay) if weight_decay else None
