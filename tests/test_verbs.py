@@ -295,3 +295,74 @@ def test_half_precision_sleeping_frozen_and_empty_leaves():
     assert params["z"] == 1.0 and params["h"].tolist() == [0.0, 0.0]
     assert optimizer.needs_refresh(state)
     assert not optimizer.needs_refresh(optimizer.refresh(params, params, state))
+
+
+# Nesterov's own form
+
+
+def nesterov(optimizer, at_query):
+    """The points at which the gradients are taken."""
+    params, found = START.copy(), []
+    state = optimizer.init(params)
+    for i in BATCHES:
+        x = optimizer.query(params, state)["x"] if at_query else params
+        found.append(x)
+        params, state = optimizer.step(params, batch(x, i), state)
+    return np.array(found)
+
+
+def test_points_of_agd_are_the_iterates_of_torch():
+    x = torch.tensor(START.copy(), requires_grad=True)
+    sgd, expected = torch.optim.SGD([x], lr=0.05, momentum=0.9, nesterov=True), []
+    for i in BATCHES:
+        expected.append(x.detach().numpy().copy())
+        x.grad = torch.tensor(batch(expected[-1], i))
+        sgd.step()
+    found = nesterov(ss.chain(ss.agd(momentum=0.9), ss.descend(0.05)), at_query=True)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+    elsewhere = nesterov(ss.chain(ss.agd(momentum=0.9), ss.descend(0.05)), at_query=False)
+    assert abs(elsewhere - expected).max() > 1e-3
+
+
+def test_the_query_has_the_numbers_of_the_next_step():
+    """A schedule, behind an inner clock too: as far ahead as the step that takes the gradient moves."""
+    optimizer = ss.chain(ss.accumulate(2), ss.agd(momentum=0.5), ss.descend(lambda count: [0.5, 0.25, 0.125][count]))
+    params = np.array([1.0])
+    state, seen = optimizer.init(params), []
+    for _ in range(4):
+        seen.append(float(optimizer.query(params, state)["x"][0]))
+        params, state = optimizer.step(params, np.array([1.0]), state)
+    assert seen == [1.0, 1.0, 0.5 - 0.25 * 0.5, 0.5 - 0.25 * 0.5]
+
+
+def test_two_parts_that_say_where_x_is_are_refused():
+    optimizer, params = ss.chain(ss.agd(), ss.agd(name="b"), ss.sgd(0.5)), np.ones(1)
+    with pytest.raises(ss.ChainError, match="both say where 'x'"):
+        optimizer.query(params, optimizer.init(params))
+
+
+# Another optimizer in the middle of a training
+
+
+def test_adam_then_sgd_whose_schedule_goes_on():
+    def lr(count):
+        return 0.1 / (1 + count)
+
+    first, then = ss.adam(0.01), ss.sgd(lr, momentum=0.9)
+    params = START.copy()
+    state = first.init(params)
+    for i in BATCHES[:5]:
+        params, state = first.step(params, batch(params, i), state)
+    with pytest.raises(ss.StateError, match="another optimizer"):
+        then.step(params, batch(params, 0), state)
+    x = torch.tensor(params.copy(), requires_grad=True)
+    theirs = torch.optim.SGD([x], lr=1.0, momentum=0.9)
+    state = then.init(params) | {"step": state["step"]}
+    for count, i in enumerate(BATCHES[5:10], start=5):
+        # a momentum that starts at zero weighs its first gradient by 1, at any count, since dampening is 0
+        params, state = then.step(params, batch(params, i), state)
+        theirs.param_groups[0]["lr"] = lr(count)
+        x.grad = torch.tensor(batch(x.detach().numpy(), i))
+        theirs.step()
+        np.testing.assert_allclose(params, x.detach().numpy(), rtol=0, atol=1e-14)
+    assert state["step"] == 10

@@ -50,6 +50,7 @@ from .errors import (
 from .explain import explain
 from .groups import freeze
 from .modifiers.accumulate import accumulate
+from .modifiers.agd import agd
 from .modifiers.cautious import cautious
 from .modifiers.clip import clip_by_global_norm
 from .modifiers.decay import decay
@@ -115,6 +116,7 @@ __all__ = [
     "adan",
     "add_decay",
     "adopt",
+    "agd",
     "array_namespace",
     "backends",
     "cautious",

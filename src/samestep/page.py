@@ -37,18 +37,7 @@ __all__ = [
 
 KINDS = ("gradient", "direction", "update")  # the order in which a chain runs them
 SECOND = "g_snapshot"  # the second gradient of a step, at the point "snapshot" of `query`
-BUS = (
-    "u",
-    "p",
-    "g",
-    "t",
-    "h",
-    "h0",
-    "step",
-    "start",
-    "grad",
-    SECOND,
-)  # what a page may read beside its slots; see bus.py
+BUS = ("u", "p", "g", "t", "h", "h0", "step", "start", "grad", SECOND)  # what a page may read beside slots; see bus.py
 
 
 class Page:

@@ -1,0 +1,37 @@
+"""Nesterov's accelerated gradient as he wrote it: the gradient is taken where the momentum leads.
+
+Nesterov, "A method of solving a convex programming problem with convergence rate O(1/k^2)", 1983; as momentum by
+Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013,
+https://proceedings.mlr.press/v28/sutskever13.html.
+
+    g at x = p - lr momentum m                      the point of the query
+    m <- momentum m + g;   p <- p - lr m            (by descend)
+
+An article has x = p + lr momentum m, and the handbook x = p - m: the step back along m is right, with both factors.
+"""
+
+from ..page import direction, nonnegative, unit, zeros
+
+
+def _ahead(p, m, *, lr, momentum):
+    return {"x": p - lr * momentum * m}
+
+
+@direction(query=_ahead, m=zeros)
+def agd(u, m, *, lr: nonnegative, momentum: unit = 0.9):
+    """The heavy ball with its gradient at the point of `query`: help("samestep.modifiers.agd").
+
+    Args:
+        lr: the chain's, which `descend` has; the point is as far ahead as the next step's number says, or its schedule.
+        momentum: the decay of the buffer, 0.9.
+
+    For constant numbers its points are the params of `sgd(lr, momentum=..., nesterov=True)`. Slot `m`.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.chain(ss.agd(), ss.descend(0.5)), np.array([1.0])
+    >>> params, state = opt.step(params, np.array([1.0]), opt.init(params))
+    >>> params, opt.query(params, state)
+    (array([0.5]), {'x': array([0.05])})
+    """
+    m = momentum * m + u
+    return {"u": m, "m": m}
