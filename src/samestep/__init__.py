@@ -8,6 +8,7 @@ from .algorithms.adagrad import adagrad, scale_by_adagrad
 from .algorithms.adam import adam, adamw, scale_by_adam
 from .algorithms.adan import adan, scale_by_adan
 from .algorithms.adopt import adopt, scale_by_adopt
+from .algorithms.came import came, scale_by_came
 from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.dowg import dowg, scale_by_dowg
@@ -15,7 +16,9 @@ from .algorithms.ftrl import ftrl, ftrl_step
 from .algorithms.katyusha import katyusha, katyusha_step
 from .algorithms.l_katyusha import l_katyusha, l_katyusha_step
 from .algorithms.lamb import add_decay, lamb
+from .algorithms.lars import lars, scale_by_lars
 from .algorithms.lion import lion, scale_by_lion
+from .algorithms.mars import mars, scale_by_mars
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.natasha import natasha, natasha_step
@@ -30,6 +33,7 @@ from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_r
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .algorithms.svrg import l_svrg, svrg
+from .algorithms.sm3 import scale_by_sm3, sm3
 from .backend import backends, use_backend
 from .compose import chain, groups
 from .composition import rules
@@ -119,6 +123,7 @@ __all__ = [
     "agd",
     "array_namespace",
     "backends",
+    "came",
     "cautious",
     "chain",
     "clip_by_global_norm",
@@ -153,9 +158,11 @@ __all__ = [
     "l_katyusha_step",
     "l_svrg",
     "lamb",
+    "lars",
     "lazy_step",
     "lion",
     "lookahead",
+    "mars",
     "master_weights",
     "mirror_descent",
     "momentum",
@@ -187,10 +194,13 @@ __all__ = [
     "scale_by_adam",
     "scale_by_adan",
     "scale_by_adopt",
+    "scale_by_came",
     "scale_by_dadapt_adam",
     "scale_by_dog",
     "scale_by_dowg",
+    "scale_by_lars",
     "scale_by_lion",
+    "scale_by_mars",
     "scale_by_muon",
     "scale_by_nadam",
     "scale_by_online_rmsprop",
@@ -200,6 +210,7 @@ __all__ = [
     "scale_by_sc_adagrad",
     "scale_by_sc_rmsprop",
     "scale_by_shampoo",
+    "scale_by_sm3",
     "schedule_free_adamw",
     "schedule_free_adamw_step",
     "schedule_free_radam",
@@ -213,6 +224,7 @@ __all__ = [
     "snapshot_by_coin",
     "snapshot_every",
     "stale",
+    "sm3",
     "stochastic_rounding",
     "sum_over_params",
     "svrg",

@@ -1,0 +1,104 @@
+"""MARS: AdamW on gradients from which the noise that the last one shares is taken.
+
+Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large Models", 2024,
+https://arxiv.org/abs/2411.10438, algorithm 2 with the last gradient in place of the last batch's at the new p.
+
+    c = g + gamma beta1 / (1 - beta1) (g - g_prev);   c <- c / max(1, |c|)     the norm is over one leaf
+    g_prev <- g                                       it starts as the first g, or as 0 ("zeros")
+    m, v and p as in AdamW, with c for g
+
+Without optimize_1d, leaves of less than two dimensions take AdamW itself, with decay numbers of their own.
+"""
+
+from typing import Literal
+
+from array_api_compat import array_namespace
+
+from ..constructor import named
+from ..modifiers.descend import descend
+from ..page import direction, nonnegative, unit, update, zeros
+
+
+@direction(m=zeros, v=zeros, g_prev=zeros)
+def scale_by_mars(
+    u,
+    m,
+    v,
+    g_prev,
+    t,
+    *,
+    beta1: unit = 0.95,
+    beta2: unit = 0.99,
+    gamma: nonnegative = 0.025,
+    eps: nonnegative = 1e-8,
+    g_prev0: Literal["grad", "zeros"] = "grad",
+    optimize_1d: bool = True,
+    beta1_1d: unit = 0.9,
+    beta2_1d: unit = 0.95,
+):
+    """The direction of MARS; its equations and source: help("samestep.algorithms.mars").
+
+    Args:
+        beta1, beta2, gamma, eps, g_prev0, optimize_1d, beta1_1d, beta2_1d: as in `mars`, with its defaults.
+
+    >>> import samestep as ss
+    >>> ss.chain(ss.scale_by_mars(), ss.descend(0.01)) == ss.mars(0.01)
+    True
+    """
+    xp, c, last = array_namespace(u), u, {"g_prev": u}
+    if optimize_1d or u.ndim >= 2:
+        more = c + gamma * beta1 / (1 - beta1) * (u - g_prev)
+        c = more if g_prev0 == "zeros" else xp.where(t == 1, u, more)
+        c = c / xp.maximum(1.0, xp.linalg.vector_norm(c))
+    else:
+        beta1, beta2, last = beta1_1d, beta2_1d, {}
+    m = beta1 * m + (1 - beta1) * c
+    v = beta2 * v + (1 - beta2) * c * c
+    s = (1 - beta2**t) ** 0.5
+    return {"u": m / ((1 - beta1**t) / s * (xp.sqrt(v) + s * eps)), "m": m, "v": v, **last}
+
+
+@update()
+def mars_decay(
+    p, *, lr: nonnegative, weight_decay: nonnegative, weight_decay_1d: nonnegative | None, optimize_1d: bool = True
+):
+    """Shrink the parameter before the step, by a number of its own where MARS leaves it to AdamW."""
+    own = weight_decay_1d is not None and not optimize_1d and p.ndim < 2
+    return {"p": p * (1 - lr * (weight_decay_1d if own else weight_decay))}
+
+
+@named(scale_by_mars)
+def mars(
+    lr: nonnegative = 3e-3,
+    *,
+    weight_decay: nonnegative = 0.0,
+    weight_decay_1d: nonnegative = 0.1,
+    optimize_1d: bool = True,
+    **hyper,
+):
+    """MARS, its AdamW form (Yuan et al., 2024, https://arxiv.org/abs/2411.10438).
+
+        c = g + gamma beta1 / (1 - beta1) (g - g_prev);  c <- c / max(1, |c|);  m, v and p as in `adamw`, with c for g
+
+    Args:
+        lr, weight_decay: step size, 3e-3; decoupled decay, 0.
+        beta1, beta2, eps: of m and v, 0.95 and 0.99; as in `adam`, 1e-8.
+        gamma, g_prev0: how much of the difference is added, 0.025; the first g_prev: "grad", or "zeros", the authors'.
+        optimize_1d: MARS for leaves of less than two dimensions too, True; False: AdamW for them,
+        beta1_1d, beta2_1d, weight_decay_1d: with these numbers, 0.9, 0.95 and 0.1.
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
+
+    Params are floating arrays of any shape; slots `m`, `v`, `g_prev` in the compute dtype.
+
+    Raises:
+        HyperparameterError: an unknown name, or a number outside its domain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.mars(0.5, eps=0.0), np.array([1.0, -1.0])
+    >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(6)
+    array([ 0.5, -0.5])
+    """
+    apart = weight_decay_1d if not optimize_1d else None
+    decayed = weight_decay or apart
+    shrink = mars_decay(weight_decay=weight_decay, weight_decay_1d=apart, optimize_1d=optimize_1d) if decayed else None
+    return [scale_by_mars(optimize_1d=optimize_1d, **hyper), shrink, descend(lr)]

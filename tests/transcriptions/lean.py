@@ -1,0 +1,26 @@
+"""What no package has of the lean and layerwise optimizers; in plain NumPy, from part A and part C."""
+
+import numpy as np
+
+
+def mars_zeros(s, p, g, t):
+    """Part C, C17, g_prev0 "zeros", as the authors have it: the first correction is of the whole gradient."""
+    c = g + 0.025 * 0.95 / 0.05 * (g - s.get("g", 0.0))
+    c = c / max(1.0, np.linalg.norm(c))
+    s["g"] = g.copy()
+    s["m"] = 0.95 * s.get("m", 0.0) + 0.05 * c
+    s["v"] = 0.99 * s.get("v", 0.0) + 0.01 * c**2
+    return p - 0.01 * (s["m"] / (1 - 0.95**t)) / (np.sqrt(s["v"]) / np.sqrt(1 - 0.99**t) + 1e-4)
+
+
+def lars_plain(s, p, g, t):
+    """Part A 17, the paper, without momentum: the ratio alone."""
+    a, b = np.linalg.norm(p), np.linalg.norm(g)
+    ratio = 0.01 * a / (b + 0.1 * a) if a > 0 and b > 0 else 1.0
+    return p - 0.5 * ratio * (g + 0.1 * p)
+
+
+TRANSCRIPTIONS = {
+    "lars_plain": (lambda ss: ss.lars(0.5, momentum=0.0, weight_decay=0.1, trust_coefficient=0.01), lars_plain),
+    "mars_zeros": (lambda ss: ss.mars(0.01, g_prev0="zeros", eps=1e-4), mars_zeros),
+}
