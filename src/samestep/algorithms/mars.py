@@ -63,8 +63,9 @@ def mars_decay(
     p, *, lr: nonnegative, weight_decay: nonnegative, weight_decay_1d: nonnegative | None, optimize_1d: bool = True
 ):
     """Shrink the parameter before the step, by a number of its own where MARS leaves it to AdamW."""
-    own = weight_decay_1d is not None and not optimize_1d and p.ndim < 2
-    return {"p": p * (1 - lr * (weight_decay_1d if own else weight_decay))}
+    if weight_decay_1d is not None and not optimize_1d and p.ndim < 2:
+        weight_decay = weight_decay_1d
+    return {"p": p * (1 - lr * weight_decay)}
 
 
 @named(scale_by_mars)
