@@ -32,8 +32,8 @@ from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_a
 from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
-from .algorithms.svrg import l_svrg, svrg
 from .algorithms.sm3 import scale_by_sm3, sm3
+from .algorithms.svrg import l_svrg, svrg
 from .backend import backends, use_backend
 from .compose import chain, groups
 from .composition import rules
@@ -221,10 +221,10 @@ __all__ = [
     "sgd",
     "shampoo",
     "skip_nonfinite",
+    "sm3",
     "snapshot_by_coin",
     "snapshot_every",
     "stale",
-    "sm3",
     "stochastic_rounding",
     "sum_over_params",
     "svrg",
