@@ -55,23 +55,32 @@ from .explain import explain
 from .groups import freeze
 from .modifiers.accumulate import accumulate
 from .modifiers.agd import agd
+from .modifiers.adaptive_clip import adaptive_clip
+from .modifiers.add_noise import add_noise
 from .modifiers.cautious import cautious
-from .modifiers.clip import clip_by_global_norm
+from .modifiers.centralize import centralize
+from .modifiers.clip import clip_by_global_norm, clip_by_norm, clip_by_value
 from .modifiers.decay import decay
 from .modifiers.descend import descend
 from .modifiers.ema import ema
 from .modifiers.hidden_accumulation import hidden_accumulation
 from .modifiers.kahan import kahan
+from .modifiers.flooding import flooding
+from .modifiers.grokfast import grokfast
 from .modifiers.lookahead import lookahead
 from .modifiers.master_weights import master_weights
 from .modifiers.maximize import negate
 from .modifiers.monitor import monitor, monitor_sigma, monitor_step
+from .modifiers.nesterov_estimate import nesterov_estimate
+from .modifiers.reduce_on_plateau import reduce_on_plateau
+from .modifiers.sign import sign
 from .modifiers.skip_nonfinite import skip_nonfinite
 from .modifiers.stochastic_rounding import stochastic_rounding
 from .modifiers.swa import swa
 from .modifiers.trust_ratio import trust_ratio
 from .modifiers.variance_reduced import snapshot_by_coin, snapshot_every, variance_reduced
 from .modifiers.warm_restart import warm_restart
+from .modifiers.unscale import loss_scaling, unscale
 from .optimizer import Optimizer
 from .page import (
     cols,
@@ -118,15 +127,20 @@ __all__ = [
     "adam",
     "adamw",
     "adan",
+    "adaptive_clip",
     "add_decay",
+    "add_noise",
     "adopt",
     "agd",
     "array_namespace",
     "backends",
     "came",
     "cautious",
+    "centralize",
     "chain",
     "clip_by_global_norm",
+    "clip_by_norm",
+    "clip_by_value",
     "cols",
     "copy",
     "count",
@@ -138,6 +152,7 @@ __all__ = [
     "dowg",
     "ema",
     "explain",
+    "flooding",
     "fraction",
     "freeze",
     "ftrl",
@@ -148,6 +163,7 @@ __all__ = [
     "given",
     "gradient",
     "greedy_step",
+    "grokfast",
     "groups",
     "hidden_accumulation",
     "kahan",
@@ -165,6 +181,7 @@ __all__ = [
     "mars",
     "master_weights",
     "mirror_descent",
+    "loss_scaling",
     "momentum",
     "monitor",
     "monitor_sigma",
@@ -174,6 +191,7 @@ __all__ = [
     "natasha",
     "natasha_step",
     "negate",
+    "nesterov_estimate",
     "nonnegative",
     "normal",
     "ones",
@@ -182,6 +200,7 @@ __all__ = [
     "prodigy",
     "radam",
     "random_bits",
+    "reduce_on_plateau",
     "rmsprop",
     "rounded",
     "rows",
@@ -220,6 +239,7 @@ __all__ = [
     "schedules",
     "sgd",
     "shampoo",
+    "sign",
     "skip_nonfinite",
     "sm3",
     "snapshot_by_coin",
@@ -233,6 +253,7 @@ __all__ = [
     "unbias",
     "uniform",
     "unit",
+    "unscale",
     "update",
     "use_backend",
     "variance_reduced",

@@ -57,6 +57,11 @@ class Hyper:
             if not listed and not isinstance(value, self.others):
                 more = "".join(f", or a {kind.__name__}" for kind in self.others)
                 raise HyperparameterError(f"{self.name} must be one of {names(self.choices)}{more}; got {value!r}")
+        elif self.type is Callable:
+            if not callable(value):
+                raise HyperparameterError(
+                    f"{self.name} is a function, fixed when the optimizer is built; got {value!r}"
+                )
         elif type(value) is not self.type and not (self.type is tuple and isinstance(value, tuple)):
             raise HyperparameterError(
                 f"{self.name} is an option of type {self.type.__name__}, fixed when the optimizer is built; "
@@ -106,7 +111,7 @@ def declared(name: str, default: Any, annotation: Any) -> Hyper:
         else:
             types_.append(a)
     if default is inspect.Parameter.empty or default is None:
-        number = not choices and not any(t in (int, bool, str, tuple) for t in types_)
+        number = not choices and not any(t in (int, bool, str, tuple, Callable) for t in types_)
     else:
         number = isinstance(default, float)
     kind = type(default) if default is not inspect.Parameter.empty and default is not None else (types_ or [float])[0]

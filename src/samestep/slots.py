@@ -62,6 +62,14 @@ class _Full:
 
 
 @dataclass(frozen=True)
+class _Same:
+    hyper: str
+
+    def __call__(self, xp, p, hyper):
+        return hyper[self.hyper]
+
+
+@dataclass(frozen=True)
 class _FromFunction:
     """A slot computed from p, with the hyperparameters that the function names."""
 
@@ -137,10 +145,12 @@ def as_slot(spec: Any) -> Slot:
         return spec
     if isinstance(spec, int | float):
         return Slot("number", float(spec))
+    if isinstance(spec, str):
+        return Slot("number", _Same(spec))
     if callable(spec):
         return Slot("array", _FromFunction(spec))
     raise ChainError(
-        f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, a number or a "
-        f"function of p; "
+        f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, a number, the "
+        f"name of one, or a function of p; "
         f"got {spec!r}"
     )

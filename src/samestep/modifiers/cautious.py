@@ -5,9 +5,10 @@ Liang, Chen, Liu, Liu, "Cautious Optimizers: Improving Training with One Line of
     mask = u g > 0
     u <- u mask / max(mean(mask), floor)      "mean", the authors' code since 2025
     u <- u mask size / (sum(mask) + 1)        "count", the paper
-    u <- u mask                               "none", its theory
+    u <- u mask                               "none", its theory, which allows any phi(u g) for the mask
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from array_api_compat import array_namespace
@@ -18,12 +19,21 @@ Masks = Literal[False, "mean", "count", "none"]  # the argument `cautious` of th
 
 
 @direction()
-def cautious(u, g, *, scale: Literal["mean", "count", "none"] = "mean", floor: positive = 1e-3):
+def cautious(
+    u,
+    g,
+    *,
+    scale: Literal["mean", "count", "none"] = "mean",
+    floor: positive = 1e-3,
+    phi: Callable | None = None,
+):
     """Mask a direction where it lacks the gradient's sign, scale up the rest: help("samestep.modifiers.cautious").
 
     Args:
         scale: "mean", "count" or "none"; the mean and the count are over one leaf.
         floor: the least mean that is divided by, 1e-3.
+        phi: the mask as a function of the array u g, entry by entry; None: 1 above 0, else 0. Optimizers with the same
+            function are equal, and one of a module can be pickled.
 
     Decay is not touched. The scale lr S / (S + 1) of some articles lost the factor `size`: it never scales up.
 
@@ -32,15 +42,19 @@ def cautious(u, g, *, scale: Literal["mean", "count", "none"] = "mean", floor: p
     True
     """
     xp = array_namespace(u)
-    agree = u * g > 0
-    kept = xp.count_nonzero(agree)
+    if phi is None:
+        agree = u * g > 0
+        kept = xp.count_nonzero(agree)
+    else:
+        mask = phi(u * g)
+        kept = xp.sum(mask)
     if scale == "mean":
         factor = 1 / xp.maximum(kept / u.size, floor)
     elif scale == "count":
         factor = u.size / (kept + 1)
     else:
         factor = 1.0
-    return {"u": xp.where(agree, u * factor, 0.0)}
+    return {"u": xp.where(agree, u * factor, 0.0) if phi is None else u * mask * factor}
 
 
 def masked(scale: Masks) -> Part | None:

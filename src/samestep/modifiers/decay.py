@@ -6,6 +6,9 @@ Loshchilov, Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv
     decoupled    p <- p (1 - lr weight_decay)         then the step
     independent  p <- p (1 - weight_decay)            then the step; the paper's, lr is not in it
     proximal     p <- p / (1 + lr weight_decay)       after the step: written behind descend
+
+The proximal step in the metric of an adaptive optimizer, (p - eta u) / (1 + eta weight_decay) with the eta of each
+entry, needs that eta, which no part tells another: it is a term of the composition, not a part.
 """
 
 from typing import Literal
