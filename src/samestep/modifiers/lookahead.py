@@ -3,6 +3,7 @@
 Zhang, Lucas, Hinton, Ba, "Lookahead Optimizer: k steps forward, 1 step back", 2019, https://arxiv.org/abs/1907.08610.
 
     every k-th step: p <- slow + alpha (p - slow);   slow <- p
+    start "late":    slow is p until the first of them, which pulls nothing
 """
 
 from dataclasses import replace
@@ -15,17 +16,26 @@ from ..errors import HyperparameterError
 from ..optimizer import Optimizer
 from ..page import Part, copy, count, fraction, gradient, update
 
+Start = Literal["init", "late"]
+
 
 def _at_slow(slow):
     return {"p": slow}
 
 
 @update(eval=_at_slow, slow=replace(copy, lasts=True))  # it is what the fast steps start again from
-def slow_weights(p, slow, t, *, k: count = 5, alpha: fraction = 0.5):
+def slow_weights(
+    p, slow, t, *, k: count = 5, alpha: fraction = 0.5, start: Start = "init", first: count | None = None
+):
     """Every k-th step, pull the parameter back to the slow one and move that."""
     xp = array_namespace(p)
-    synced = t % k == 0
-    p = xp.where(synced, slow + alpha * (p - slow), p)
+    begin = k if first is None else first
+    synced = t % k == 0 if first is None else (t >= first) & ((t - first) % k == 0)
+    pulled = slow + alpha * (p - slow)
+    if start == "late":
+        pulled = xp.where(t > begin, pulled, p)
+        synced = synced | (t < begin)
+    p = xp.where(synced, pulled, p)
     return {"p": p, "slow": xp.where(synced, p, slow)}
 
 
@@ -36,13 +46,21 @@ def start_again(t, *, k: count):
 
 
 def lookahead(
-    k: int = 5, alpha: float = 0.5, *, reset: Literal["none", "state"] = "none", name: str | None = None
+    k: int = 5,
+    alpha: float = 0.5,
+    *,
+    start: Start = "init",
+    first: int | None = None,
+    reset: Literal["none", "state"] = "none",
+    name: str | None = None,
 ) -> Part | Optimizer:
     """Lookahead around the optimizer that it follows in a chain; `eval_params` gives the slow parameters.
 
     Args:
         k: fast steps between two slow ones, 5.
         alpha: how far the slow parameters move, 0.5.
+        start: the first slow parameters: "init", those of `init`; "late", those after the first k steps, as in timm.
+        first: the step of the first slow one, None: k; 1 with "late" is torch_optimizer's.
         reset: what happens to the fast optimizer's state after a slow step: "none", or "state": it starts again, its
             count and schedules too.
         name: a name for the part.
@@ -50,7 +68,8 @@ def lookahead(
     Slot `slow` in the compute dtype, a copy of the first parameters.
 
     Raises:
-        HyperparameterError: k below 1, alpha outside [0, 1], or another reset.
+        HyperparameterError: k or first below 1, alpha outside [0, 1], another start or reset, or "state" with "late" or
+            first: the count that they wait for starts again too.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.sgd(1.0), ss.lookahead(k=1)), np.array([1.0])
@@ -59,5 +78,11 @@ def lookahead(
     """
     if reset not in ("none", "state"):
         raise HyperparameterError(f"reset must be one of 'none', 'state'; got {reset!r}")
-    part = slow_weights(k=k, alpha=alpha, name=name)
-    return part if reset == "none" else chain(start_again(k=k, name=name), part)
+    part = slow_weights(k=k, alpha=alpha, start=start, first=first, name=name)
+    if reset == "none":
+        return part
+    if start != "init" or first is not None:
+        raise HyperparameterError(
+            f"reset='state' starts the count again, which start={start!r}, first={first!r} would wait for: leave them out"
+        )
+    return chain(start_again(k=k, name=name), part)
