@@ -63,10 +63,10 @@ from .modifiers.clip import clip_by_global_norm, clip_by_norm, clip_by_value
 from .modifiers.decay import decay
 from .modifiers.descend import descend
 from .modifiers.ema import ema
-from .modifiers.hidden_accumulation import hidden_accumulation
-from .modifiers.kahan import kahan
 from .modifiers.flooding import flooding
 from .modifiers.grokfast import grokfast
+from .modifiers.hidden_accumulation import hidden_accumulation
+from .modifiers.kahan import kahan
 from .modifiers.lookahead import lookahead
 from .modifiers.master_weights import master_weights
 from .modifiers.maximize import negate
@@ -78,9 +78,9 @@ from .modifiers.skip_nonfinite import skip_nonfinite
 from .modifiers.stochastic_rounding import stochastic_rounding
 from .modifiers.swa import swa
 from .modifiers.trust_ratio import trust_ratio
+from .modifiers.unscale import loss_scaling, unscale
 from .modifiers.variance_reduced import snapshot_by_coin, snapshot_every, variance_reduced
 from .modifiers.warm_restart import warm_restart
-from .modifiers.unscale import loss_scaling, unscale
 from .optimizer import Optimizer
 from .page import (
     cols,
@@ -179,9 +179,9 @@ __all__ = [
     "lion",
     "lookahead",
     "mars",
+    "loss_scaling",
     "master_weights",
     "mirror_descent",
-    "loss_scaling",
     "momentum",
     "monitor",
     "monitor_sigma",

@@ -176,7 +176,7 @@ def gradient(
         query: a page that gives the points at which the gradients of the next step are wanted, `x` and `snapshot`
             (each where it is another than p); a page reads the gradient at the second as `g_snapshot`.
         **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, the
-            name of a hyperparameter that is one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due.
+            name of one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due.
 
     >>> import samestep as ss
     >>> @ss.gradient()

@@ -24,9 +24,7 @@ def _at_slow(slow):
 
 
 @update(eval=_at_slow, slow=replace(copy, lasts=True))  # it is what the fast steps start again from
-def slow_weights(
-    p, slow, t, *, k: count = 5, alpha: fraction = 0.5, start: Start = "init", first: count | None = None
-):
+def slow_weights(p, slow, t, *, k: count = 5, alpha: fraction = 0.5, start: Start = "init", first: count | None = None):
     """Every k-th step, pull the parameter back to the slow one and move that."""
     xp = array_namespace(p)
     begin = k if first is None else first
@@ -83,6 +81,6 @@ def lookahead(
         return part
     if start != "init" or first is not None:
         raise HyperparameterError(
-            f"reset='state' starts the count again, which start={start!r}, first={first!r} would wait for: leave them out"
+            "reset='state' starts the count again, which start and first wait for: leave them out"
         )
     return chain(start_again(k=k, name=name), part)

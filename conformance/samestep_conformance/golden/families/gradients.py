@@ -61,7 +61,15 @@ CASES = [
     Case(
         "grokfast",
         lambda ss: ss.chain(ss.grokfast(), ss.adam(0.01, eps=1e-30)),
-        po("GrokFastAdamW", 0.01, betas=(0.9, 0.999), grokfast_after_step=0, eps=1e-30, weight_decay=0.0, normalize_lr=False),
+        po(
+            "GrokFastAdamW",
+            0.01,
+            betas=(0.9, 0.999),
+            grokfast_after_step=0,
+            eps=1e-30,
+            weight_decay=0.0,
+            normalize_lr=False,
+        ),
     ),
     Case(
         "sign",

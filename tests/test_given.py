@@ -1,0 +1,126 @@
+"""Modifiers that live on what only the caller has, and clipping by units, beside torch, optax and pytorch_optimizer."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import samestep as ss
+from samestep_conformance.golden.families.gradients import half
+
+METRICS = [3.0, 2.0, 2.0, 1.9999, 2.5, 2.1, 2.0, 1.5, 1.5, 1.6, 1.7, 1.5, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+def test_plateau_is_torch(mode, threshold_mode):
+    torch = pytest.importorskip("torch")
+    options = {"patience": 2, "cooldown": 1, "threshold": 1e-2, "factor": 0.5, "mode": mode}
+    weight = torch.zeros(1, requires_grad=True)
+    theirs = torch.optim.SGD([weight], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, threshold_mode=threshold_mode, min_lr=0.1, **options)
+    opt = ss.chain(ss.reduce_on_plateau(threshold_mode=threshold_mode, min_scale=0.1, **options), ss.sgd(1.0))
+    params = np.zeros(1)
+    state, seen = opt.init(params), set()
+    for metric in METRICS:
+        scheduler.step(metric)
+        before = params
+        params, state = opt.step(params, np.ones(1), state, metric=metric)
+        assert state["scale"] == theirs.param_groups[0]["lr"] and np.allclose(before - params, state["scale"], 1e-15)
+        silent = opt.step(params, np.ones(1), state)[1]
+        assert silent == state | {"step": state["step"] + 1}, "a step without a metric"
+        seen.add(state["scale"])
+    assert len(seen) > 2 and 0.1 in seen
+
+
+def test_plateau_inclusive_is_optax():
+    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        theirs = optax.contrib.reduce_on_plateau(factor=0.5, patience=3, rtol=1e-4)
+        update, grads = jax.jit(theirs.update), jax.numpy.ones(1)
+        their_state = theirs.init(grads)
+        opt = ss.chain(ss.reduce_on_plateau(factor=0.5, patience=3, patience_inclusive=True), ss.sgd(1.0))
+        params = np.zeros(1)
+        state, scales = opt.init(params), []
+        for metric in METRICS:
+            scaled, their_state = update(grads, their_state, value=metric)
+            params, state = opt.step(params, np.ones(1), state, metric=metric)
+            assert state["scale"] == float(scaled[0])
+            scales.append(state["scale"])
+    assert len(set(scales)) > 2
+
+
+@pytest.mark.parametrize("interval", [1, 3])
+def test_loss_scaling_is_torch(interval):
+    """Its rule, `torch._amp_update_scale_`, and its skipped steps."""
+    torch = pytest.importorskip("torch")
+    opt = ss.chain(ss.loss_scaling(first_scale=256.0, growth_interval=interval, backoff_factor=0.25), ss.adam(0.1))
+    told, plain = ss.chain(ss.unscale(), ss.adam(0.1)), ss.adam(0.1)
+    params = [np.ones(3), np.ones(2)]
+    state, told_state, plain_state = (o.init(params) for o in (opt, told, plain))
+    scale, tracker, expected = torch.tensor(256.0), torch.tensor(0, dtype=torch.int32), params
+    for t, bad in enumerate([0, 0, 0, 0, math.inf, 0, 0, 0, 0, math.nan, math.nan, 0]):
+        grads = [np.arange(3.0) - t, np.ones(2)]
+        scaled = [g * state["loss_scale"] for g in grads]
+        scaled[1][0] += bad
+        found = float(bad != 0)
+        told_params, told_state = told.step(params, scaled, told_state, grad_scale=float(scale), found_inf=found)
+        params, state = opt.step(params, scaled, state)
+        torch._amp_update_scale_(scale, tracker, torch.tensor(found), 2.0, 0.25, interval)
+        assert state["loss_scale"] == float(scale) and state["streak"] == float(tracker)
+        if not bad:
+            expected, plain_state = plain.step(expected, grads, plain_state)
+        for ours, same, theirs in zip(params, told_params, expected, strict=True):
+            assert np.array_equal(ours, theirs) and np.array_equal(same, theirs)
+        assert state["unscaled"] == told_state["unscaled"] == plain_state["step"]
+
+
+def test_unscale_keeps_its_numbers_on_the_device():
+    jax = pytest.importorskip("jax")
+    opt, params = ss.chain(ss.unscale(), ss.sgd(1.0)), jax.numpy.ones(2)
+    step = jax.jit(lambda p, s, scale, found: opt.step(p, p, s, grad_scale=scale, found_inf=found))
+    for found, expected in ((0.0, 0.5), (1.0, 1.0)):
+        new, state = step(params, opt.init(params), jax.numpy.asarray(2.0), jax.numpy.asarray(found))
+        assert np.array_equal(new, np.full(2, expected)) and float(state["unscaled"]) == 1 - found
+
+
+@pytest.mark.parametrize("b", [0.5, 20.0])
+def test_flooding_is_the_gradient_of_the_flooded_loss(b):
+    torch = pytest.importorskip("torch")
+    w = torch.arange(4.0, dtype=torch.float64, requires_grad=True)
+    loss = (w * w).sum()
+    ((loss - b).abs() + b).backward()
+    opt, params = ss.chain(ss.flooding(b), ss.sgd(1.0)), np.arange(4.0)
+    new = opt.step(params, 2 * params, opt.init(params), loss=loss.item())[0]
+    assert np.array_equal(params - new, w.grad.numpy())
+    assert np.array_equal(opt.step(params, params, opt.init(params), loss=b)[0], params)
+    with pytest.raises(ss.HyperparameterError, match="needs loss"):
+        opt.step(params, params, opt.init(params))
+
+
+@pytest.mark.parametrize("shape", [(), (6,), (5, 4), (4, 3, 2, 2)])
+def test_adaptive_clip_of_torch_kernels(shape):
+    torch, agc = pytest.importorskip("torch"), pytest.importorskip("pytorch_optimizer.optimizer.agc").agc
+    rng, opt = np.random.default_rng(0), ss.chain(ss.adaptive_clip(0.1), ss.descend(1.0))
+    p, g = np.asarray(rng.normal(size=shape)), np.asarray(rng.normal(size=shape) * 0.2)
+    theirs = agc(torch.from_numpy(p), torch.from_numpy(g), agc_clip_val=0.1).numpy()
+    ours = opt.step(np.asarray(p), g, opt.init(p))[0]
+    assert np.abs(p - theirs - ours).max() < 1e-15 and not np.array_equal(theirs, g)
+
+
+def test_the_scaled_norm_does_not_overflow():
+    opt = ss.chain(ss.clip_by_global_norm(1.0, scale="max"), ss.descend(1.0))
+    for dtype, large in (("float32", 3e38), ("float64", 1e300)):
+        params = [np.zeros(2, dtype), np.zeros((0, 3), dtype)]
+        new = opt.step(params, [np.array([large, -large], dtype), params[1]], opt.init(params))[0]
+        assert np.allclose(new[0], [-math.sqrt(0.5), math.sqrt(0.5)], rtol=1e-6)
+        zero = opt.step(params, params, opt.init(params))[0]
+        assert np.array_equal(zero[0], params[0])
+
+
+def test_phi_is_part_of_the_optimizer():
+    one = ss.chain(ss.lion(), ss.cautious(phi=half))
+    assert pickle.loads(pickle.dumps(one)) == one == ss.chain(ss.lion(), ss.cautious(phi=half)) != ss.lion()
+    with pytest.raises(ss.HyperparameterError, match="phi is a function"):
+        ss.cautious(phi=0.5)
