@@ -54,9 +54,9 @@ from .errors import (
 from .explain import explain
 from .groups import freeze
 from .modifiers.accumulate import accumulate
-from .modifiers.agd import agd
 from .modifiers.adaptive_clip import adaptive_clip
 from .modifiers.add_noise import add_noise
+from .modifiers.agd import agd
 from .modifiers.cautious import cautious
 from .modifiers.centralize import centralize
 from .modifiers.clip import clip_by_global_norm, clip_by_norm, clip_by_value
@@ -178,8 +178,8 @@ __all__ = [
     "lazy_step",
     "lion",
     "lookahead",
-    "mars",
     "loss_scaling",
+    "mars",
     "master_weights",
     "mirror_descent",
     "momentum",
