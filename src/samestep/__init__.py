@@ -12,6 +12,7 @@ from .algorithms.came import came, scale_by_came
 from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.dowg import dowg, scale_by_dowg
+from .algorithms.egd import egd, multiply
 from .algorithms.ftrl import ftrl, ftrl_step
 from .algorithms.katyusha import katyusha, katyusha_step
 from .algorithms.l_katyusha import l_katyusha, l_katyusha_step
@@ -150,6 +151,7 @@ __all__ = [
     "direction",
     "dog",
     "dowg",
+    "egd",
     "ema",
     "explain",
     "flooding",
@@ -186,6 +188,7 @@ __all__ = [
     "monitor",
     "monitor_sigma",
     "monitor_step",
+    "multiply",
     "muon",
     "nadam",
     "natasha",
