@@ -1,0 +1,54 @@
+"""What papers published, up to the step that a test has time for (benchmarks/papers, which run on)."""
+
+import csv
+import runpy
+from pathlib import Path
+
+import pytest
+
+PAPERS = Path(__file__).parents[1] / "benchmarks" / "papers"
+STEPS = {
+    "adopt_toy": 5000,
+    "cautious_quadratic": 400,
+    "hidden_accumulation": 40,
+    "reddi": 10_000,
+}
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Runs one, as if it was started from its folder."""
+    monkeypatch.syspath_prepend(PAPERS)
+    return lambda name: runpy.run_path(str(PAPERS / f"{name}.py"))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_published_numbers(script, name, tmp_path, capsys):
+    assert script(name)["main"](["--steps", str(STEPS[name]), "--out", str(tmp_path / "new")]) == 0
+    printed = capsys.readouterr().out
+    assert "difference" in printed and "MISSED" not in printed
+    assert (tmp_path / "new" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_all_published_files_of_adopt_are_compared(script):
+    found = script("adopt_toy")
+    with found["PUBLISHED"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(found["published"]()) == len(rows) == 18 * 10
+
+
+def test_adam_with_bias_correction_is_not_the_published_one(script, tmp_path, capsys):
+    """The numbers tell variants apart: median 0.344, not 0.742, for k = 50 and beta2 = 0.999."""
+    found = script("adopt_toy")
+    found["MAKE"]["adam"] = lambda beta2: found["ss"].adam(beta2=beta2, eps=0.0)
+    assert found["main"](["--steps", "1000", "--out", str(tmp_path)]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "MISSED" in line]
+    assert lines and all(", adam: " in line for line in lines)
+    assert any("k 50, beta2 0.999, adam: median at 1000" in line and "0.34397953" in line for line in lines)
+
+
+@pytest.mark.parametrize("measured", [1.1, float("nan")])
+def test_a_missed_number_is_seen(script, measured, capsys):
+    found = script("report")
+    assert not found["show"]([found["Row"]("x", measured, 1.0, 0.01), found["Row"]("y", 1.0, 1.0, 0.0)])
+    assert capsys.readouterr().out.count("MISSED") == 1
