@@ -1,4 +1,4 @@
-"""Gradient parts that no package has, in plain NumPy from part C 2: annealed noise, and the Nesterov estimate of Adan."""
+"""Gradient parts that no package has, in plain NumPy from part C 2: annealed noise, and the estimate of Adan."""
 
 from zlib import crc32
 
