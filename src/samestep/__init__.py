@@ -3,10 +3,15 @@
 from array_api_compat import array_namespace
 
 from . import schedules
+from .algorithms.adabelief import adabelief, scale_by_adabelief
+from .algorithms.adabound import adabound, scale_by_adabound
+from .algorithms.adadelta import adadelta, scale_by_adadelta
 from .algorithms.adafactor import adafactor, scale_by_adafactor
 from .algorithms.adagrad import adagrad, scale_by_adagrad
 from .algorithms.adam import adam, adamw, scale_by_adam
+from .algorithms.adamax import adamax, scale_by_adamax
 from .algorithms.adan import adan, scale_by_adan
+from .algorithms.ademamix import ademamix, scale_by_ademamix
 from .algorithms.adopt import adopt, scale_by_adopt
 from .algorithms.came import came, scale_by_came
 from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
@@ -18,15 +23,18 @@ from .algorithms.katyusha import katyusha, katyusha_step
 from .algorithms.l_katyusha import l_katyusha, l_katyusha_step
 from .algorithms.lamb import add_decay, lamb
 from .algorithms.lars import lars, scale_by_lars
+from .algorithms.laprop import laprop, scale_by_laprop
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.mars import mars, scale_by_mars
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.natasha import natasha, natasha_step
 from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
+from .algorithms.padam import padam, scale_by_padam
 from .algorithms.prodigy import prodigy, scale_by_prodigy
 from .algorithms.radam import radam, scale_by_radam
 from .algorithms.rmsprop import rmsprop, scale_by_rmsprop
+from .algorithms.rprop import rprop, rprop_step
 from .algorithms.sc_adagrad import sc_adagrad, sc_rmsprop, scale_by_sc_adagrad, scale_by_sc_rmsprop
 from .algorithms.schedule_free import schedule_free_sgd, schedule_free_sgd_step
 from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_adamw_step
@@ -34,7 +42,10 @@ from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_r
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .algorithms.sm3 import scale_by_sm3, sm3
+from .algorithms.signum import scale_by_signum, signum, tiger
+from .algorithms.simplified_ademamix import scale_by_simplified_ademamix, simplified_ademamix
 from .algorithms.svrg import l_svrg, svrg
+from .algorithms.yogi import scale_by_yogi, yogi
 from .backend import backends, use_backend
 from .compose import chain, groups
 from .composition import rules
@@ -123,14 +134,19 @@ __all__ = [
     "TraceError",
     "TreeError",
     "accumulate",
+    "adabelief",
+    "adabound",
+    "adadelta",
     "adafactor",
     "adagrad",
     "adam",
+    "adamax",
     "adamw",
     "adan",
     "adaptive_clip",
     "add_decay",
     "add_noise",
+    "ademamix",
     "adopt",
     "agd",
     "array_namespace",
@@ -177,6 +193,7 @@ __all__ = [
     "l_svrg",
     "lamb",
     "lars",
+    "laprop",
     "lazy_step",
     "lion",
     "lookahead",
@@ -199,6 +216,7 @@ __all__ = [
     "normal",
     "ones",
     "online_rmsprop",
+    "padam",
     "positive",
     "prodigy",
     "radam",
@@ -207,25 +225,34 @@ __all__ = [
     "rmsprop",
     "rounded",
     "rows",
+    "rprop",
+    "rprop_step",
     "rules",
     "sc_adagrad",
     "sc_rmsprop",
     "scalar",
+    "scale_by_adabelief",
+    "scale_by_adabound",
+    "scale_by_adadelta",
     "scale_by_adafactor",
     "scale_by_adagrad",
     "scale_by_adam",
+    "scale_by_adamax",
     "scale_by_adan",
+    "scale_by_ademamix",
     "scale_by_adopt",
     "scale_by_came",
     "scale_by_dadapt_adam",
     "scale_by_dog",
     "scale_by_dowg",
     "scale_by_lars",
+    "scale_by_laprop",
     "scale_by_lion",
     "scale_by_mars",
     "scale_by_muon",
     "scale_by_nadam",
     "scale_by_online_rmsprop",
+    "scale_by_padam",
     "scale_by_prodigy",
     "scale_by_radam",
     "scale_by_rmsprop",
@@ -233,6 +260,9 @@ __all__ = [
     "scale_by_sc_rmsprop",
     "scale_by_shampoo",
     "scale_by_sm3",
+    "scale_by_signum",
+    "scale_by_simplified_ademamix",
+    "scale_by_yogi",
     "schedule_free_adamw",
     "schedule_free_adamw_step",
     "schedule_free_radam",
@@ -243,6 +273,8 @@ __all__ = [
     "sgd",
     "shampoo",
     "sign",
+    "signum",
+    "simplified_ademamix",
     "skip_nonfinite",
     "sm3",
     "snapshot_by_coin",
@@ -252,6 +284,7 @@ __all__ = [
     "sum_over_params",
     "svrg",
     "swa",
+    "tiger",
     "trust_ratio",
     "unbias",
     "uniform",
@@ -262,5 +295,6 @@ __all__ = [
     "variance_reduced",
     "velocity",
     "warm_restart",
+    "yogi",
     "zeros",
 ]

@@ -23,17 +23,14 @@ from ..page import direction, nonnegative, unit, update, zeros
 above_four = Annotated[float, Domain("at least 4", lambda x: x >= 4)]  # below, r is the root of a negative number
 
 
-def _rho(beta2, t):
+def rectifier(beta2, t, threshold, strict):
+    """Whether the second moment is to be trusted after t steps, and the factor r of the step then."""
+    xp = array_namespace(t)
     rho_inf = 2 / (1 - beta2) - 1
-    return rho_inf, rho_inf - 2 * t * beta2**t / (1 - beta2**t)
-
-
-def rectification(xp, beta2, t, threshold):
-    """Whether rho is above the threshold, and r."""
-    rho_inf, rho = _rho(beta2, t)
-    rectified = rho > threshold
-    length = xp.where(rectified, rho, rho_inf)  # what `where` drops below has derivatives too
-    return rectified, xp.sqrt((length - 4) * (length - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * length))
+    rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+    trusted = rho > threshold if strict else rho >= threshold
+    length = xp.where(trusted, rho, rho_inf)  # what `where` drops below has derivatives too
+    return trusted, xp.sqrt((length - 4) * (length - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * length))
 
 
 @direction(m=zeros, v=zeros)
@@ -48,12 +45,13 @@ def scale_by_radam(
     eps: nonnegative = 1e-8,
     eps_mode: Literal["outside", "inside", "hat"] = "hat",
     threshold: above_four = 5.0,
+    strict: bool = True,
     fallback: Literal["sgd", "skip"] = "sgd",
 ):
     """The direction of RAdam; its equations and source: help("samestep.algorithms.radam").
 
     Args:
-        beta1, beta2, eps, eps_mode, threshold, fallback: as in `radam`, with its defaults.
+        beta1, beta2, eps, eps_mode, threshold, strict, fallback: as in `radam`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_radam(threshold=4.0), ss.descend(0.01)) == ss.radam(0.01, threshold=4.0)
@@ -62,7 +60,7 @@ def scale_by_radam(
     xp = array_namespace(u)
     m = beta1 * m + (1 - beta1) * u
     v = beta2 * v + (1 - beta2) * u * u
-    rectified, r = rectification(xp, beta2, t, threshold)
+    rectified, r = rectifier(beta2, t, threshold, strict)
     c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
     if eps_mode == "inside":
         root = xp.sqrt(v + s * s * eps)
@@ -72,7 +70,7 @@ def scale_by_radam(
 
 
 @update()
-def rectified_decay(p, t, *, lr: nonnegative, weight_decay: nonnegative, beta2: unit, threshold: above_four):
+def rectified_decay(p, t, *, lr: nonnegative, weight_decay: nonnegative, beta2, threshold, strict: bool):
     """Decoupled decay that skips with the step; what `radam(decay="decoupled", fallback="skip")` uses.
 
     >>> import samestep as ss
@@ -80,7 +78,7 @@ def rectified_decay(p, t, *, lr: nonnegative, weight_decay: nonnegative, beta2: 
     0.1
     """
     xp = array_namespace(p)
-    return {"p": p * xp.where(_rho(beta2, t)[1] > threshold, 1 - lr * weight_decay, 1.0)}
+    return {"p": p * xp.where(rectifier(beta2, t, threshold, strict)[0], 1 - lr * weight_decay, 1.0)}
 
 
 @named(scale_by_radam)
@@ -101,6 +99,7 @@ def radam(
         beta1, beta2: the decay of m and v, 0.9 and 0.999; beta2 below 2/3 never reaches the default threshold.
         eps, eps_mode: 1e-8; "hat" as above (torch); "outside": sqrt(v_hat) + eps (optax); "inside": sqrt(v_hat + eps).
         threshold: of rho, 5 and never below 4; with beta2 = 0.999 the sixth step is the first above it.
+        strict: True: rho must be above it, as in torch; False: at it is enough, as in optax and the authors' code.
         fallback: "sgd" as above; "skip": no step and no decay until then, as in the authors' code.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
@@ -116,5 +115,5 @@ def radam(
     """
     shrink = decay_if(weight_decay, decay)
     if weight_decay and decay == "decoupled" and hyper["fallback"] == "skip":
-        shrink = rectified_decay(lr, weight_decay, hyper["beta2"], hyper["threshold"])
+        shrink = rectified_decay(lr, weight_decay, hyper["beta2"], hyper["threshold"], hyper["strict"])
     return [shrink, scale_by_radam(**hyper), descend(lr)]

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..page import copy, nonnegative, unit, update, zeros
-from .radam import rectification
+from .radam import rectifier
 from .schedule_free import ALONE, averaged, between
 from .schedule_free_adamw import at_x, decayed
 
@@ -49,7 +49,7 @@ def schedule_free_radam_step(
     """
     xp, s = array_namespace(p), (1 - beta2**t) ** 0.5
     v = beta2 * v + (1 - beta2) * u * u
-    rectified, length = rectification(xp, beta2, t, 4.0)
+    rectified, length = rectifier(beta2, t, 4.0, strict=True)
     d = xp.where(rectified, s * u / (xp.sqrt(v) + s * eps), u)
     d = decayed(d, p, z, weight_decay, decay_at_z)
     step = lr * xp.where(rectified, length, 0.0 if silent_sgd_phase else 1.0)

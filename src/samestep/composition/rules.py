@@ -17,7 +17,7 @@ They read g, the gradient before momentum. A rule of one's own is any direction 
 from array_api_compat import array_namespace
 
 from ..algorithms.online_rmsprop import part_of_one
-from ..algorithms.radam import above_four, rectification
+from ..algorithms.radam import above_four
 from ..page import direction, full, nonnegative, positive, unit, zeros
 
 __all__ = ["adagrad", "adam", "amsgrad", "constant", "online_rmsprop", "radam", "rmsprop"]
@@ -112,6 +112,6 @@ def radam(g, v, t, *, lr: positive, beta2: unit = 0.999, eps: nonnegative = 1e-8
     """
     xp = array_namespace(g)
     v = beta2 * v + (1 - beta2) * g * g
-    rectified, r = rectification(xp, beta2, t, threshold)
+    rectified, r = rectifier(beta2, t, threshold, strict=True)
     root = (xp.sqrt(v / (1 - beta2**t)) + eps) / r
     return {"h": xp.where(rectified, root, 1.0) / lr, "v": v}
