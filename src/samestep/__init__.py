@@ -11,9 +11,12 @@ from .algorithms.adagrad import adagrad, scale_by_adagrad
 from .algorithms.adam import adam, adamw, scale_by_adam
 from .algorithms.adamax import adamax, scale_by_adamax
 from .algorithms.adan import adan, scale_by_adan
+from .algorithms.adax import adax, adaxw, scale_by_adax
 from .algorithms.ademamix import ademamix, scale_by_ademamix
 from .algorithms.adopt import adopt, scale_by_adopt
 from .algorithms.came import came, scale_by_came
+from .algorithms.asgd import asgd, asgd_step
+from .algorithms.c_adamw import c_adamw, c_lion
 from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.dowg import dowg, scale_by_dowg
@@ -26,9 +29,11 @@ from .algorithms.lars import lars, scale_by_lars
 from .algorithms.laprop import laprop, scale_by_laprop
 from .algorithms.lion import lion, scale_by_lion
 from .algorithms.mars import mars, scale_by_mars
+from .algorithms.madgrad import madgrad, madgrad_step
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.natasha import natasha, natasha_step
+from .algorithms.novograd import novograd, scale_by_novograd
 from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
 from .algorithms.padam import padam, scale_by_padam
 from .algorithms.prodigy import prodigy, scale_by_prodigy
@@ -40,6 +45,7 @@ from .algorithms.schedule_free import schedule_free_sgd, schedule_free_sgd_step
 from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_adamw_step
 from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
 from .algorithms.sgd import momentum, sgd, velocity
+from .algorithms.sgdw import sgdw
 from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .algorithms.sm3 import scale_by_sm3, sm3
 from .algorithms.signum import scale_by_signum, signum, tiger
@@ -144,14 +150,20 @@ __all__ = [
     "adamw",
     "adan",
     "adaptive_clip",
+    "adax",
+    "adaxw",
     "add_decay",
     "add_noise",
     "ademamix",
     "adopt",
     "agd",
     "array_namespace",
+    "asgd",
+    "asgd_step",
     "backends",
     "came",
+    "c_adamw",
+    "c_lion",
     "cautious",
     "centralize",
     "chain",
@@ -199,6 +211,8 @@ __all__ = [
     "lookahead",
     "loss_scaling",
     "mars",
+    "madgrad",
+    "madgrad_step",
     "master_weights",
     "mirror_descent",
     "momentum",
@@ -214,6 +228,7 @@ __all__ = [
     "nesterov_estimate",
     "nonnegative",
     "normal",
+    "novograd",
     "ones",
     "online_rmsprop",
     "padam",
@@ -239,6 +254,7 @@ __all__ = [
     "scale_by_adam",
     "scale_by_adamax",
     "scale_by_adan",
+    "scale_by_adax",
     "scale_by_ademamix",
     "scale_by_adopt",
     "scale_by_came",
@@ -251,6 +267,7 @@ __all__ = [
     "scale_by_mars",
     "scale_by_muon",
     "scale_by_nadam",
+    "scale_by_novograd",
     "scale_by_online_rmsprop",
     "scale_by_padam",
     "scale_by_prodigy",
@@ -271,6 +288,7 @@ __all__ = [
     "schedule_free_sgd_step",
     "schedules",
     "sgd",
+    "sgdw",
     "shampoo",
     "sign",
     "signum",

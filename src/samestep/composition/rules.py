@@ -17,7 +17,7 @@ They read g, the gradient before momentum. A rule of one's own is any direction 
 from array_api_compat import array_namespace
 
 from ..algorithms.online_rmsprop import part_of_one
-from ..algorithms.radam import above_four
+from ..algorithms.radam import above_four, rectifier
 from ..page import direction, full, nonnegative, positive, unit, zeros
 
 __all__ = ["adagrad", "adam", "amsgrad", "constant", "online_rmsprop", "radam", "rmsprop"]
