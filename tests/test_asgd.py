@@ -1,12 +1,22 @@
 """The average of ASGD beside torch's own."""
 
 import numpy as np
+import pytest
 import torch
 
 import samestep as ss
 
 
-def test_the_average_is_torchs():
+@pytest.fixture
+def double():
+    """Torch keeps the weight of the average in its default dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def test_the_average_is_torchs(double):
     rng = np.random.default_rng(0)
     opt, params = ss.asgd(0.02, lambd=0.1, t0=5.0), {"w": rng.normal(size=4)}
     state = opt.init(params)

@@ -92,7 +92,8 @@ def adaxw(lr: nonnegative = 5e-3, *, weight_decay: nonnegative = 5e-2, **hyper):
 
     Args:
         lr, weight_decay: step size, 5e-3; decoupled decay, 5e-2, of which 0 leaves the part out.
-        beta1, beta2, eps, eps_mode, maximize, cautious: as in `adax`, with its defaults.
+        beta1, beta2, eps: as in `adax`, 0.9, 1e-4 and 1e-12.
+        eps_mode, maximize, cautious: as in `adax`, "outside", False and False.
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.
 

@@ -36,7 +36,7 @@ def scale_by_laprop(
         beta1, beta2, eps, lr_in_momentum: as in `laprop`, with its defaults.
 
     >>> import samestep as ss
-    >>> ss.chain(ss.scale_by_laprop(beta1=0.95), ss.descend(4e-4)) == ss.laprop(beta1=0.95)
+    >>> ss.chain(ss.scale_by_laprop(lr=4e-4, beta1=0.95), ss.descend(4e-4)) == ss.laprop(beta1=0.95)
     True
     """
     xp = array_namespace(u)

@@ -65,9 +65,9 @@ def madgrad(
         HyperparameterError: an unknown name, or a number outside its domain.
 
     >>> import numpy as np, samestep as ss
-    >>> opt, params = ss.madgrad(1.0, momentum=0.0, eps=0.0), np.array([1.0, -1.0])
+    >>> opt, params = ss.madgrad(1.0, eps=0.0), np.array([1.0, -1.0])
     >>> opt.step(params, np.array([8.0, -8.0]), opt.init(params))[0].round(12)
-    array([-1.,  1.])
+    array([ 0.8, -0.8])
     """
     shrink = MODES[decay](weight_decay=weight_decay) if weight_decay else None
     return [shrink, madgrad_step(lr=lr, momentum=momentum or None, **hyper)]

@@ -12,7 +12,7 @@ CASES = [
         po("SignSGD", wave(0.02), momentum=0.8, weight_decay=0.1, weight_decouple=True),
     ),
     Case("signsgd", lambda ss: ss.signum(wave(0.02), beta=0.0), optax("sign_sgd", wave(0.02)), tolerance=0.0),
-    Case("tiger", lambda ss: ss.tiger(), po("Tiger", 1e-3)),
+    Case("tiger", lambda ss: ss.tiger(), po("Tiger", 1e-3, weight_decay=0.0)),
     Case(
         "tiger_decoupled",
         lambda ss: ss.tiger(wave(0.02), beta=0.945, weight_decay=0.1),
