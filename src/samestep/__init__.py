@@ -14,9 +14,9 @@ from .algorithms.adan import adan, scale_by_adan
 from .algorithms.adax import adax, adaxw, scale_by_adax
 from .algorithms.ademamix import ademamix, scale_by_ademamix
 from .algorithms.adopt import adopt, scale_by_adopt
-from .algorithms.came import came, scale_by_came
 from .algorithms.asgd import asgd, asgd_step
 from .algorithms.c_adamw import c_adamw, c_lion
+from .algorithms.came import came, scale_by_came
 from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.dowg import dowg, scale_by_dowg
@@ -25,11 +25,11 @@ from .algorithms.ftrl import ftrl, ftrl_step
 from .algorithms.katyusha import katyusha, katyusha_step
 from .algorithms.l_katyusha import l_katyusha, l_katyusha_step
 from .algorithms.lamb import add_decay, lamb
-from .algorithms.lars import lars, scale_by_lars
 from .algorithms.laprop import laprop, scale_by_laprop
+from .algorithms.lars import lars, scale_by_lars
 from .algorithms.lion import lion, scale_by_lion
-from .algorithms.mars import mars, scale_by_mars
 from .algorithms.madgrad import madgrad, madgrad_step
+from .algorithms.mars import mars, scale_by_mars
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
 from .algorithms.natasha import natasha, natasha_step
@@ -47,9 +47,9 @@ from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_r
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.sgdw import sgdw
 from .algorithms.shampoo import scale_by_shampoo, shampoo
-from .algorithms.sm3 import scale_by_sm3, sm3
 from .algorithms.signum import scale_by_signum, signum, tiger
 from .algorithms.simplified_ademamix import scale_by_simplified_ademamix, simplified_ademamix
+from .algorithms.sm3 import scale_by_sm3, sm3
 from .algorithms.svrg import l_svrg, svrg
 from .algorithms.yogi import scale_by_yogi, yogi
 from .backend import backends, use_backend
@@ -161,9 +161,9 @@ __all__ = [
     "asgd",
     "asgd_step",
     "backends",
-    "came",
     "c_adamw",
     "c_lion",
+    "came",
     "cautious",
     "centralize",
     "chain",
@@ -204,15 +204,15 @@ __all__ = [
     "l_katyusha_step",
     "l_svrg",
     "lamb",
-    "lars",
     "laprop",
+    "lars",
     "lazy_step",
     "lion",
     "lookahead",
     "loss_scaling",
-    "mars",
     "madgrad",
     "madgrad_step",
+    "mars",
     "master_weights",
     "mirror_descent",
     "momentum",
@@ -261,8 +261,8 @@ __all__ = [
     "scale_by_dadapt_adam",
     "scale_by_dog",
     "scale_by_dowg",
-    "scale_by_lars",
     "scale_by_laprop",
+    "scale_by_lars",
     "scale_by_lion",
     "scale_by_mars",
     "scale_by_muon",
@@ -276,9 +276,9 @@ __all__ = [
     "scale_by_sc_adagrad",
     "scale_by_sc_rmsprop",
     "scale_by_shampoo",
-    "scale_by_sm3",
     "scale_by_signum",
     "scale_by_simplified_ademamix",
+    "scale_by_sm3",
     "scale_by_yogi",
     "schedule_free_adamw",
     "schedule_free_adamw_step",

@@ -46,7 +46,7 @@ def scale_by_adabound(
         beta1, beta2, final_lr, gamma, eps, amsbound: as in `adabound`, with its defaults.
 
     >>> import samestep as ss
-    >>> ss.chain(ss.scale_by_adabound(lr=1e-3, base_lr=1e-3, gamma=0.1), ss.descend(1e-3)) == ss.adabound(gamma=0.1)
+    >>> ss.chain(ss.scale_by_adabound(lr=1e-3, gamma=0.1), ss.descend(1e-3)) == ss.adabound(gamma=0.1)
     True
     """
     xp = array_namespace(u)
