@@ -12,6 +12,7 @@ from typing import Any, get_args
 import samestep as ss
 from samestep.errors import SamestepError
 from samestep.modifiers.cautious import Masks
+from samestep.page import SECOND
 
 from .moments import FAMILIES, moments
 
@@ -34,8 +35,15 @@ NUMBERS: dict[str, tuple[float, ...]] = {  # what libraries have as defaults
     "initial_accumulator": (0.0, 0.1, 1.0),
     "weight_decay": (0.0, 1e-2, 1e-4, 4e-3, 1e-1),
 }
+
+
+def _told_gradients_alone(page: Any) -> bool:
+    """Whether a step gives a page all that it needs: a recorded trajectory has no second gradient, and no numbers."""
+    return SECOND not in page.reads and not any(s.shape == "given" and s.start is None for s in page.slots.values())
+
+
 TEMPLATES: dict[str, Callable[..., ss.Optimizer]] = {
-    **{name: value for name, value in vars(ss).items() if hasattr(value, "pages")},
+    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages") and all(map(_told_gradients_alone, v.pages))},
     "moments": moments,
 }
 Settings = dict[str, Any]

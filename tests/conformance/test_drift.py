@@ -13,7 +13,7 @@ from samestep.cli import main
 from samestep_conformance import compare
 from samestep_conformance.drift import ulps
 from samestep_conformance.golden.problem import wave
-from samestep_conformance.models import TEMPLATES, Model, defaults, options
+from samestep_conformance.models import TEMPLATES, Model, defaults, fitted, options
 from samestep_conformance.moments import FAMILIES, moments
 from samestep_conformance.problems import PROBLEMS
 from samestep_conformance.specs import SpecError, parse, schedule
@@ -345,7 +345,8 @@ def test_the_space_is_read_off_the_constructors():
     assert {"adam", "rmsprop", "shampoo", "moments"} <= TEMPLATES.keys()
     assert defaults("adamw")["weight_decay"] == 0.01 and defaults("lion")["decay"] == "native"
     for name in TEMPLATES:
-        assert Model(name, ()).build() is not None
+        assert fitted(name, {"lr": 0.01}).build() is not None
+    assert not {"svrg", "l_svrg", "katyusha"} & TEMPLATES.keys(), "a trajectory has one gradient a step"
 
 
 def test_a_model_is_written_as_it_can_be_built():
