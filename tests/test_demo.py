@@ -1,6 +1,9 @@
 """The demo: it learns, it says what ran, it draws, and it fails when it should."""
 
+import os
+import subprocess
 import sys
+import textwrap
 import types
 from pathlib import Path
 
@@ -65,6 +68,34 @@ def test_it_learns_to_the_same_bits_and_draws(tmp_path, capsys):
     assert ["numpy", "numpy", "asked for by use_backend('numpy')"] in rows(shown.out)
     assert "two-layer network, numpy" in shown.err and f"{demo.EPOCHS}/{demo.EPOCHS}" in shown.err
     assert file.read_bytes().startswith(b"\x89PNG") and str(file) in shown.out
+
+
+def test_numpy_alone_is_enough():
+    """No other library, no compiler: it learns, and says what is not there and what to install."""
+    script = """
+        import sys
+        from importlib.machinery import PathFinder
+
+        absent = ["numba", "torch", "jax", "jaxlib", "dask", "cupy", "array_api_strict", "ml_dtypes"]
+
+        class Without(PathFinder):
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
+
+        sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+        from samestep.cli import main
+        sys.exit(main(["demo"]))
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
+    environment = os.environ | {"PATH": "", "CXX": "", "COLUMNS": "200"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = [row for row in rows(done.stdout) if len(row) == 6]
+    assert [(row[0], row[1], row[5]) for row in runs] == 2 * [("numpy", "numpy", "reference")]
+    why = {row[0]: row[2] for row in rows(done.stdout) if len(row) == 3}
+    assert why["numpy"] == "not numba: numba is not installed: pip install 'samestep[numba]'"
+    assert why["torch"] == "left out: torch is not installed" and why["jax"] == "left out: jax is not installed"
 
 
 @pytest.mark.usefixtures("short")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import samestep as ss
+from samestep.errors import SamestepError
 
 from .models import Model, Settings, coupling, fitted, flips, pairs, starts, translated
 from .solve import solve
@@ -64,17 +65,23 @@ class Search:
         optimizer = model.build()
         if optimizer is None:
             return -1, -np.inf
+        try:
+            with ss.use_backend("numpy"), np.errstate(all="ignore"):
+                return self._followed(optimizer)
+        except SamestepError:  # it takes no such leaves, or no such gradients
+            return -1, -np.inf
+
+    def _followed(self, optimizer: ss.Optimizer) -> tuple[int, float]:
         trace = self.trace
-        with ss.use_backend("numpy"), np.errstate(all="ignore"):
-            params, state = trace.params[0], optimizer.init(trace.params[0])
-            for count, grads in enumerate(trace.grads):
-                extra: Any = {} if trace.lr is None else {"lr": trace.lr(count)}
-                params, state = optimizer.step(params, grads, state, **extra)
-                bound = allowed(trace.largest(count + 1), count + 1)
-                theirs = trace.params[count + 1]
-                miss = max(float(np.max(off(p, theirs[k]) / bound[k], initial=0.0)) for k, p in params.items())
-                if miss > CLOSE:
-                    return count, -miss
+        params, state = trace.params[0], optimizer.init(trace.params[0])
+        for count, grads in enumerate(trace.grads):
+            extra: Any = {} if trace.lr is None else {"lr": trace.lr(count)}
+            params, state = optimizer.step(params, grads, state, **extra)
+            bound = allowed(trace.largest(count + 1), count + 1)
+            theirs = trace.params[count + 1]
+            miss = max(float(np.max(off(p, theirs[k]) / bound[k], initial=0.0)) for k, p in params.items())
+            if miss > CLOSE:
+                return count, -miss
         return len(trace.grads), 0.0
 
     def first(self, models: Iterable[Model]) -> Model | None:

@@ -299,7 +299,7 @@ def choices(found: Sequence[Runner], left_out: dict[str, str]) -> Table:
     """Which backend steps whose arrays, and why; and which do not."""
     table = Table("backend", "arrays", "why", title="Backends", title_justify="left", title_style="bold")
     for runner in found:
-        table.add_row(runner.backend, runner.arrays, runner.reason)
+        table.add_row(runner.backend, runner.arrays, escape(runner.reason))
     for name, reason in left_out.items():
         table.add_row(name, "", f"left out: {escape(reason)}", style="dim")
     return table

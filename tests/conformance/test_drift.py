@@ -287,6 +287,12 @@ def test_a_problem_may_have_a_leaf_without_entries():
     assert compare("sgd(0.1)", "sgd(0.2)", steps=3, problem=problem).conventions == ("lr value",)
 
 
+def test_what_cannot_step_these_leaves_explains_nothing():
+    """Of our optimizers one takes no leaf of so many axes."""
+    problem = Begin({"deep": np.ones((1, 1, 1, 1, 1, 2))})
+    assert compare("sgd(0.1)", "sgd(0.2)", steps=3, problem=problem).conventions == ("lr value",)
+
+
 @pytest.mark.parametrize(
     ("start", "words"),
     [
