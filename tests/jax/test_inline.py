@@ -233,6 +233,7 @@ def test_scan(name):
         return optimizer.step(*_with(carry, grads(carry[0], t))), carry[0]["bias"]
 
     ours, path = jax.lax.scan(body, plain, jnp.arange(4.0))
+    near(jax.lax.scan(body, plain, jnp.zeros(1))[0], optimizer.step(*_with(plain, grads(plain[0], 0.0))))
     for t in range(4):
         assert np.allclose(path[t], plain[0]["bias"], atol=1e-6)
         plain = optimizer.step(*_with(plain, grads(plain[0], float(t))))
@@ -265,12 +266,18 @@ def test_an_ensemble(name):
     pairs = [(one, optimizer.init(one)) for one in alone]
     for t in range(3):
         g = {k: jnp.cos(9 * t * x) for k, x in p.items()}
+        ones = [optimizer.step(*_member((p, g, state), i), lr=float(lrs[i])) for i in range(2)]
         p, state = step(p, g, state, lrs)
         for i, pair in enumerate(pairs):
+            near(_member((p, state), i), ones[i])
             one = {k: jnp.cos(9 * t * x) for k, x in pair[0].items()}
             pairs[i] = optimizer.step(*_with(pair, one), lr=float(lrs[i]))
     for i, pair in enumerate(pairs):
-        near(optree.tree_map(lambda x, i=i: x[i], (p, state)), pair, 1e-6)
+        near(_member((p, state), i), pair, 1e-6)
+
+
+def _member(trees, i):
+    return optree.tree_map(lambda x: x[i], trees)
 
 
 def test_checkpoint_in_value_and_grad_in_jit():

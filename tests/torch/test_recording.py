@@ -204,8 +204,10 @@ def test_an_ensemble(name):
     assert state["step"].tolist() == [0] * members and state["step"].dtype is torch.int32
     for t in range(4):
         g = {"w": torch.cos(p["w"] + t), "b": torch.sin(p["b"])}
+        ones = [opt.step(*(member(x, k) for x in (p, g, state)), lr=lr[k].item()) for k in range(members)]
         p, state = torch.func.vmap(lambda p, g, s, lr: opt.step(p, g, s, lr=lr))(p, g, state, lr)
         for k, alone in enumerate(apart):
+            near(member((p, state), k), ones[k], 2e-7)
             mine = {"w": torch.cos(alone[0]["w"] + t), "b": torch.sin(alone[0]["b"])}
             alone[:] = opt.step(alone[0], mine, alone[1], lr=lr[k].item())
             near(member((p, state), k), tuple(alone), 1e-6)
