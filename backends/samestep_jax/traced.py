@@ -62,7 +62,8 @@ class Traced(Eager):
 
     def apart(self, d: Any, x: Any) -> Any:
         """A denominator for each entry of x."""
-        return in_place_of(jnp.broadcast_to(d, x.shape), jnp.broadcast_to(Fenced.apart(self, d, x), x.shape))
+        shape = jnp.broadcast_shapes(d.shape, x.shape)
+        return in_place_of(jnp.broadcast_to(d, shape), jnp.broadcast_to(Fenced.apart(self, d, x), shape))
 
     def sqrt(self, x: Any, /) -> Any:
         """The square root."""

@@ -103,6 +103,15 @@ def test_operations_without_a_derivative_have_that_of_zero_and_the_values_of_jax
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+def test_a_number_divided_by_an_array():
+    """AdaBound's step size, inside a trace: the quotient has the shape of its denominator."""
+    number, array = jnp.asarray(3.0), jnp.asarray([2.0, -4.0])
+    np.testing.assert_array_equal(jax.jit(TRACED.divide)(number, array), [1.5, -0.75])
+    found = jax.grad(lambda a, b: TRACED.divide(a, b).sum(), (0, 1))(number, array)
+    np.testing.assert_allclose(found[0], 0.25)
+    np.testing.assert_allclose(found[1], [-0.75, -0.1875])
+
+
 def test_rounding_passes_derivatives_on():
     optimizer = ss.chain(ss.sgd(1.0), ss.stochastic_rounding(7))
     p = jnp.asarray([0.3, 0.7], jnp.bfloat16)
