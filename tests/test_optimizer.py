@@ -659,6 +659,14 @@ def test_an_override_that_changes_nothing_is_refused():
         opt.step(params, params, opt.init(params), initial_accumulator=0.3)
 
 
+def test_the_lr_of_rprop_is_a_start_and_no_schedule():
+    with pytest.raises(HyperparameterError, match="lr of rprop is where the steps start"):
+        ss.rprop(lambda count: 0.1)
+    optimizer, params = ss.rprop(0.1), np.ones(3)
+    with pytest.raises(HyperparameterError, match="'lr' cannot be overridden in a step: only init reads"):
+        optimizer.step(params, params, optimizer.init(params), lr=0.2)
+
+
 def test_restart_resets_what_reads_t_with_the_slot_that_was_named():
     """Else a second moment would meet a count of 0: its bias correction would be wrong."""
     params = np.ones(3)

@@ -14,6 +14,7 @@ from typing import Annotated
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError
 from ..hypers import Domain
 from ..page import full, nonnegative, positive, unit, update, zeros
 
@@ -66,11 +67,13 @@ def rprop(lr: positive = 1e-2, **hyper):
     Params are floating arrays of any shape; slots `e` and `g_prev` in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or a schedule for lr.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.rprop(0.5), np.array([1.0, -1.0])
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0]
     array([ 0.5, -0.5])
     """
+    if callable(lr):
+        raise HyperparameterError("lr of rprop is where the steps start, and only init reads it: give a number")
     return [rprop_step(lr=lr, **hyper)]
