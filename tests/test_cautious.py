@@ -36,6 +36,7 @@ GIVEN = {
 SOLVED = {"ftrl_proximal", "mirror_descent"}  # what follows their mask needs their rule too: tests/test_composition.py
 CASES = [(name, given) for name in FOUND if name not in SOLVED for given in GIVEN.get(name, [{}])]
 NO_MEMORY = (
+    "adadelta",
     "adagrad",
     "dog",
     "dowg",
