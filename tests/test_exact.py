@@ -47,6 +47,10 @@ def distinct() -> dict[str, str]:
 
 CLASS = distinct()
 PRINTED = [name for name, cls in CLASS.items() if cls in ("exact", "reduce")]
+EACH = list(
+    {str(PROGRAMS[name](ss)).partition("(")[0]: name for name in reversed(PRINTED)}.values()
+)  # one an optimizer
+MORE_OPTIONS = [name for name in PRINTED if name not in EACH]
 GRADS = {dtype: cache(checks.gradients(dtype, WIDE, bad_from=4)) for dtype in ("float32", "float64")}
 
 
@@ -72,7 +76,7 @@ def test_the_programs_cover_the_classes():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.parametrize("name", EACH)
 def test_same_bits(name, dtype):
     """NumPy, Numba fresh and in place, and the strict standard where the class is exact, step by step."""
     check = partial(checks.same_bits, PROGRAMS[name](ss), dtype=dtype, steps=STEPS, bad_from=STEPS // 2)
@@ -81,13 +85,21 @@ def test_same_bits(name, dtype):
         check(("strict", False), shapes=STRICT)
 
 
-@pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.parametrize("name", MORE_OPTIONS)
+def test_same_bits_with_other_options(name):
+    """The programs that an optimizer's options choose: fewer steps, and one dtype after the other."""
+    dtype = ("float32", "float64")[MORE_OPTIONS.index(name) % 2]
+    strict = [("strict", False)] if CLASS[name] == "exact" else []
+    checks.same_bits(PROGRAMS[name](ss), ("numba", True), *strict, dtype=dtype, steps=40, bad_from=20, shapes=STRICT)
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_same_bits_over_lanes_and_shapes(name):
     strict = [("strict", False)] if CLASS[name] == "exact" else []
     checks.same_bits(PROGRAMS[name](ss), ("numba", False), ("numba", True), *strict, steps=6, bad_from=5)
 
 
-@pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.parametrize("name", EACH)
 def test_threads_do_not_matter(name, monkeypatch):
     """One thread and two, fresh and in place; leaves of several tiles, and work cut into spans however little it is."""
     monkeypatch.setattr("samestep_numba.compiled.BREAK_EVEN", 0)

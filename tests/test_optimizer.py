@@ -109,12 +109,12 @@ def test_copies_and_pickles(make, used):
 def test_repr_can_be_read_back():
     assert repr(ss.adamw(1e-2, beta1=0.8)) == "adamw(lr=0.01, beta1=0.8)"
     assert repr(OPTIMIZERS["chain"]()) == (
-        "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan'), "
+        "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan', scale='none'), "
         "average(decay=0.5, name='slow'), descend(lr=0.1))"
     )
     assert repr(OPTIMIZERS["groups"]()) == ("groups({'*.bias': {'lr': 0.5}, 'b.*': freeze()}, default=adam(lr=0.01))")
     assert repr(OPTIMIZERS["spanning"]()) == (
-        "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan'), "
+        "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan', scale='none'), "
         "groups({'*.bias': sgd(lr=0.1)}, default=nadam(lr=0.01)))"
     )
 
@@ -558,7 +558,7 @@ def test_override_refused(opt, override, message):
         (lambda: ss.decay(), "weight_decay"),
         (lambda: accumulate(0), "k must be at least 1; got 0"),
         (lambda: accumulate(2.5), r"k is an option of type int.*got 2\.5"),
-        (lambda: ss.adamw(dialect="torch"), "has no 'dialect'"),
+        (lambda: ss.lion(dialect="torch"), "has no 'dialect'"),
         (lambda: ss.adamw(state_dtype="int8"), "has no 'state_dtype'"),
     ],
 )

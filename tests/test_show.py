@@ -10,8 +10,8 @@ from samestep.cli import main
 from samestep.page import Page
 
 FOUND = entries()
-BEHIND_OTHERS = {"greedy_step", "lazy_step"}  # they take what a rule says: mirror_descent and ftrl_proximal show them
 STEPPED = [name for name, found in FOUND.items() if found.kind != SCHEDULE]
+BEHIND_OTHERS = {name for name in STEPPED if FOUND[name].chain is None}
 
 
 def shown(capsys, *argv):
@@ -29,6 +29,12 @@ def test_every_public_name_is_listed(capsys):
     assert code == 0 and all(name in out.split() for name in FOUND)
     code, out, _ = shown(capsys, "list", "adam*")
     assert code == 0 and "adamw" in out and "lion" not in out
+
+
+def test_what_stands_behind_others():
+    """A rule, a snapshot or its correction comes before them; the named optimizers show them in their place."""
+    solvers = {"greedy_step", "lazy_step", "katyusha_step", "l_katyusha_step", "natasha_step"}
+    assert solvers | {"monitor_sigma", "snapshot_by_coin", "snapshot_every", "variance_reduced"} == BEHIND_OTHERS
 
 
 @pytest.mark.parametrize("name", STEPPED)

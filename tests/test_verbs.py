@@ -281,6 +281,19 @@ def test_the_estimate_is_what_other_parts_see():
         ss.chain(ss.clip_by_global_norm(1.0), ss.groups({"b": ss.freeze()}, default=ss.svrg(1.0, every=9)))
 
 
+def test_groups_have_a_snapshot_all_or_none():
+    """The gradient of all data at a snapshot holds while every other leaf is where it was."""
+    with_snapshot, without = ss.svrg(0.5, every=2), ss.sgd(0.5)
+    with pytest.raises(ss.ChainError, match="the group 'b' moves without a snapshot, and what 'default' knows"):
+        ss.groups({"b": without}, default=with_snapshot)
+    with pytest.raises(ss.ChainError, match="the group 'default' moves without a snapshot, and what 'b' knows"):
+        ss.groups({"b": with_snapshot}, default=without)
+    moved = ss.chain(without, ss.snapshot_every(every=2))
+    spanned = ss.chain(ss.variance_reduced(), ss.groups({"b": moved, "f": ss.freeze()}, default=moved))
+    assert spanned.init({"a": np.ones(1), "b": np.ones(1), "f": np.ones(1)})["snapshot"]["f"] is None
+    ss.groups({"b": ss.l_svrg(0.1), "f": ss.freeze()}, default=with_snapshot)
+
+
 def test_half_precision_sleeping_frozen_and_empty_leaves():
     params = {"h": np.ones(2, np.float16), "e": np.ones((0, 3)), "z": np.ones(()), "f": np.ones(1)}
     optimizer = ss.groups({"f": ss.freeze()}, default=ss.svrg(0.5, every=2))

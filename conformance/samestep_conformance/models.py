@@ -12,9 +12,9 @@ from typing import Any, get_args
 import samestep as ss
 from samestep.errors import SamestepError
 from samestep.modifiers.cautious import Masks
-from samestep.page import SECOND
 
 from .moments import FAMILIES, moments
+from .programs import told_gradients_alone
 
 DECAYS = (
     "native",
@@ -37,13 +37,8 @@ NUMBERS: dict[str, tuple[float, ...]] = {  # what libraries have as defaults
 }
 
 
-def _told_gradients_alone(page: Any) -> bool:
-    """Whether a step gives a page all that it needs: a recorded trajectory has no second gradient, and no numbers."""
-    return SECOND not in page.reads and not any(s.shape == "given" and s.start is None for s in page.slots.values())
-
-
 TEMPLATES: dict[str, Callable[..., ss.Optimizer]] = {
-    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages") and all(map(_told_gradients_alone, v.pages))},
+    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages") and told_gradients_alone(*v.pages)},
     "moments": moments,
 }
 Settings = dict[str, Any]

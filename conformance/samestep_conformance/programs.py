@@ -7,6 +7,8 @@ from functools import cache
 from typing import Any
 
 import samestep as ss
+from samestep.catalogue import OPTIMIZER, entries
+from samestep.page import SECOND, Page
 from samestep.trace.namespace import eye_like
 
 from .golden.families import CASES
@@ -84,10 +86,24 @@ COVERING = (  # whatever compiles slowly runs these; with OWN, ten that use ever
 )
 
 
+def told_gradients_alone(*pages: Page) -> bool:
+    """Whether a step gives these pages all that they need: the suite has no second gradient, and no such numbers."""
+    slots = [slot for page in pages for slot in page.slots.values()]
+    reads = [name for page in pages for name in page.reads]
+    return SECOND not in reads and not any(slot.shape == "given" and slot.start is None for slot in slots)
+
+
 @cache
 def optimizers() -> dict[str, ss.Optimizer]:
-    """By name: the golden cases' and our own."""
-    return {case.name: case.ours(ss) for case in CASES} | {name: make(ss) for name, make in OWN.items()}
+    """By name: the golden cases', our own, and those of the library that have no golden case."""
+    found = {case.name: case.ours(ss) for case in CASES} | {name: make(ss) for name, make in OWN.items()}
+    covered = {str(optimizer).partition("(")[0] for optimizer in found.values()}
+    for name, entry in entries().items():
+        pages = getattr(entry.make, "pages", ())
+        if entry.kind == OPTIMIZER and name not in covered and told_gradients_alone(*pages):
+            assert entry.example is not None
+            found.setdefault(name, entry.example)
+    return found
 
 
 def first_alike(chosen: Sequence[str]) -> dict[str, str]:

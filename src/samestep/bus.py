@@ -37,9 +37,9 @@ class Bus:
         self.p = self.start = source("input", "p", ARRAY)
         self.u = self.g = self.grad = source("input", "grad", ARRAY)
         self.t = source("t", None, HOST)
-        self.step = self.tracer.apply("subtract", self.t, 1)  # completed ones, whatever inner clocks say
+        self.completed = self.t, 1  # of which the difference is how many steps, whatever inner clocks say
         self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
-        self.h0 = self.tracer.symbol(0.0)  # and what it is before the first gradient
+        self.h0: Symbol | None = None  # and what it is before the first gradient; 0 unless it is said
         self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
         self.gate: Symbol | None = None
         self.resets: list[tuple[Symbol, Callable[[Part, str], bool]]] = []  # a condition, and whether it is for a slot
@@ -58,8 +58,8 @@ class Bus:
     def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
         """Call one page and put what it returns on the bus."""
         hyper = self._hyper(part)
-        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "step": self.step, "h0": self.h0}
-        values |= {"start": self.start, "grad": self.grad, **({} if self.h is None else {"h": self.h})}
+        values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "start": self.start, "grad": self.grad}
+        values |= {} if self.h is None else {"h": self.h}
         slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
         values.update(slots)
         reads = page.reads if function is page.function else _positional(function)
@@ -69,6 +69,10 @@ class Bus:
             )
         if "h" in reads and "h" not in values:
             raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
+        if "h0" in reads:
+            values["h0"] = self.tracer.symbol(0.0) if self.h0 is None else self.h0
+        if "step" in reads:
+            values["step"] = self.tracer.apply("subtract", *self.completed)
         if SECOND in reads:
             values[SECOND] = self.tracer.source("input", SECOND, ARRAY)
         accepted = _keywords(function)

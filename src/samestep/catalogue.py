@@ -24,7 +24,7 @@ from .optimizer import Optimizer
 from .page import Page, Part
 
 OPTIMIZER, MODIFIER, PART, SCHEDULE = "optimizer", "modifier", "part", "schedule"
-EXAMPLES = (1.0, 0.5, 2, 0.1)  # of which the first that is allowed stands for a hyperparameter that must be given
+EXAMPLES = (1.0, 0.5, 10, 0.1)  # of which the first that is allowed stands for a hyperparameter that must be given
 
 
 @dataclass(frozen=True)

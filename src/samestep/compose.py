@@ -30,7 +30,7 @@ def chain(*parts: Part | Optimizer, name: str | None = None) -> Optimizer:
 
     >>> import samestep as ss
     >>> ss.chain(ss.clip_by_global_norm(1.0), ss.sgd(0.1))
-    chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan'), descend(lr=0.1))
+    chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan', scale='none'), descend(lr=0.1))
     """
     _checked(name)
     if not parts:
@@ -94,7 +94,8 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
         default: the optimizer of every other leaf.
 
     Raises:
-        ChainError: a value is none of the three. At `init`: a pattern matches no leaf.
+        ChainError: a value is none of the three, or a group moves without a snapshot beside one that has it.
+            At `init`: a pattern matches no leaf.
 
     >>> import numpy as np, samestep as ss
     >>> opt = ss.groups({"*.bias": {"lr": 1.0}}, default=ss.sgd(0.5))
@@ -131,6 +132,12 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
             raise ChainError(
                 f"slot {slot!r} is a number in one group and an array in another: name one of the parts, name='other'"
             )
-    return Optimizer(
-        (*branches, Branch(DEFAULT, base, repr(default))), refused=_refusals([default, *patterns.values()])
-    )
+    branches.append(Branch(DEFAULT, base, repr(default)))
+    keeps = {b.pattern: bool(b.chain.with_role("stale")) for b in branches if b.chain is not None}
+    if len(set(keeps.values())) > 1:
+        moves, stays = (repr(next(p for p, kept in keeps.items() if kept is which)) for which in (False, True))
+        raise ChainError(
+            f"the group {moves} moves without a snapshot, and what {stays} knows of the gradient at its own would be of "
+            "other params: give both a snapshot, or freeze one"
+        )
+    return Optimizer(tuple(branches), refused=_refusals([default, *patterns.values()]))

@@ -275,8 +275,14 @@ class Equations:
 
 
 def _number(value: float | bool) -> Text:
-    text = str(value).lower() if isinstance(value, bool) else f"{value:.12g}"
+    text = str(value).lower() if isinstance(value, bool) else _short(value)
     return Text(text, SUM if text.startswith("-") else ATOM)
+
+
+def _short(value: float) -> str:
+    """As few digits as say it."""
+    text = f"{value:.12g}"
+    return text if float(text) == value or value != value else repr(value)
 
 
 def _attribute(op: str, attr: object) -> str:

@@ -34,7 +34,7 @@ def _evaluated(bus: Bus, chain: Chain) -> tuple[Node, Part]:
     """What the last part with an eval page says, after the step that the count has come to."""
     part = chain.evaluated_at
     assert part is not None and part.page.eval is not None
-    bus.step = bus.t
+    bus.completed = bus.t, 0
     for before in chain.parts:
         if before.page.kind == "gradient":
             _completed(bus, before)

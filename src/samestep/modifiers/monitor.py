@@ -73,7 +73,7 @@ def monitor(*, sigma: bool = False, name: str | None = None) -> Part | Optimizer
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.sgd(0.5), ss.monitor()), np.array([3.0, 4.0])
     >>> params, state = opt.step(params, np.array([6.0, 8.0]), opt.init(params))
-    >>> state["grad_norm"], state["update_norm"], state["effective_lr"]
+    >>> float(state["grad_norm"]), float(state["update_norm"]), float(state["effective_lr"])
     (10.0, 5.0, 0.5)
     """
     step = monitor_step(name=name)
