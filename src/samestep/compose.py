@@ -137,7 +137,7 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
     if len(set(keeps.values())) > 1:
         moves, stays = (repr(next(p for p, kept in keeps.items() if kept is which)) for which in (False, True))
         raise ChainError(
-            f"the group {moves} moves without a snapshot, and what {stays} knows of the gradient at its own would be of "
-            "other params: give both a snapshot, or freeze one"
+            f"the group {moves} moves without a snapshot, and what {stays} knows of the gradient at its own would be "
+            "of other params: give both a snapshot, or freeze one"
         )
     return Optimizer(tuple(branches), refused=_refusals([default, *patterns.values()]))
