@@ -10,6 +10,7 @@ PAPERS = Path(__file__).parents[1] / "benchmarks" / "papers"
 STEPS = {
     "adopt_toy": 5000,
     "cautious_quadratic": 400,
+    "adax_geometric": 200,
     "hidden_accumulation": 40,
     "nesterov_estimation": 30,
     "reddi": 10_000,
