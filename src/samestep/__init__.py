@@ -20,7 +20,9 @@ from .algorithms.came import came, scale_by_came
 from .algorithms.dadapt_adam import dadapt_adam, scale_by_dadapt_adam
 from .algorithms.dog import dog, scale_by_dog
 from .algorithms.dowg import dowg, scale_by_dowg
+from .algorithms.eg_gains import eg_gains, eg_gains_step, scale_by_eg_gains
 from .algorithms.egd import egd, multiply
+from .algorithms.egd_pm import egd_pm, multiply_pair
 from .algorithms.ftrl import ftrl, ftrl_step
 from .algorithms.katyusha import katyusha, katyusha_step
 from .algorithms.l_katyusha import l_katyusha, l_katyusha_step
@@ -179,7 +181,10 @@ __all__ = [
     "direction",
     "dog",
     "dowg",
+    "eg_gains",
+    "eg_gains_step",
     "egd",
+    "egd_pm",
     "ema",
     "explain",
     "flooding",
@@ -220,6 +225,7 @@ __all__ = [
     "monitor_sigma",
     "monitor_step",
     "multiply",
+    "multiply_pair",
     "muon",
     "nadam",
     "natasha",
@@ -261,6 +267,7 @@ __all__ = [
     "scale_by_dadapt_adam",
     "scale_by_dog",
     "scale_by_dowg",
+    "scale_by_eg_gains",
     "scale_by_laprop",
     "scale_by_lars",
     "scale_by_lion",
