@@ -36,6 +36,7 @@ GIVEN = {
 SOLVED = {"ftrl_proximal", "mirror_descent"}  # what follows their mask needs their rule too: tests/test_composition.py
 CASES = [(name, given) for name in FOUND if name not in SOLVED for given in GIVEN.get(name, [{}])]
 NO_MEMORY = (
+    "eg_gains",
     "adadelta",
     "adagrad",
     "dog",
@@ -52,7 +53,9 @@ def made(name, given, **more):
     constructor = getattr(ss, name)
     own = constructor.__signature__.parameters
     decay = {"weight_decay": 0.1} if "weight_decay" in own else {}
-    return constructor(**{"lr": 10 * own["lr"].default, **decay, **given, **more})
+    lr = own["lr"].default
+    rate = 0.01 if lr is inspect.Parameter.empty else 10 * lr
+    return constructor(**{"lr": rate, **decay, **given, **more})
 
 
 @ss.update()

@@ -60,19 +60,18 @@ class Bus:
         hyper = self._hyper(part)
         values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "start": self.start, "grad": self.grad}
         values |= {} if self.h is None else {"h": self.h}
-        slots = {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
-        values.update(slots)
         reads = page.reads if function is page.function else _positional(function)
+        if "h0" in reads:
+            values["h0"] = self.tracer.symbol(0.0) if self.h0 is None else self.h0
+        if "step" in reads:
+            values["step"] = self.tracer.apply("subtract", *self.completed)
+        values |= {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
         if "g" in reads and not self.whole:
             raise TraceError(
                 f"page {page.__name__} reads g, of which only the last part is known when the step is taken"
             )
         if "h" in reads and "h" not in values:
             raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
-        if "h0" in reads:
-            values["h0"] = self.tracer.symbol(0.0) if self.h0 is None else self.h0
-        if "step" in reads:
-            values["step"] = self.tracer.apply("subtract", *self.completed)
         if SECOND in reads:
             values[SECOND] = self.tracer.source("input", SECOND, ARRAY)
         accepted = _keywords(function)

@@ -74,6 +74,12 @@ class Page:
         self.reads = tuple(n for n, p in signature.parameters.items() if p.kind is not p.KEYWORD_ONLY)
         keywords = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
         self.hypers = {p.name: declared(p.name, p.default, p.annotation) for p in keywords}
+        nameless = [spec for spec in slots.values() if isinstance(spec, str) and spec not in self.hypers]
+        if nameless:
+            raise ChainError(
+                f"a slot is zeros, ones, copy, ..., a number, or the name of one; page {self.__name__} has no number "
+                f"{names(nameless)}, only {names(self.hypers)}"
+            )
         unknown = [n for n in self.reads if n not in BUS and n not in self.slots]
         if unknown:
             raise ChainError(
