@@ -41,3 +41,9 @@ def test_the_simplex_and_the_clip():
     found = clipped.step(np.ones(2), huge, clipped.init(np.ones(2)))[0]
     np.testing.assert_allclose(found, np.exp([-30.0, 30.0]), rtol=1e-14)
     assert np.isinf(ss.egd(1.0).step(np.ones(2), huge, ss.egd(1.0).init(np.ones(2)))[0]).any()
+
+
+def test_numbers_of_the_other_form_of_gains_are_refused():
+    with pytest.raises(ss.HyperparameterError, match=r"'gamma_scale' belong.*form='momentum'"):
+        ss.eg_gains(0.1, gamma_scale=0.5)
+    assert "gamma_scale" in ss.eg_gains(0.1, form="momentum", gamma_scale=0.5).hyperparameters()

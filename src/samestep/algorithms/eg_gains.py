@@ -13,6 +13,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError, names
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, ones, positive, scalar, unit, update, zeros
 from ..trace.namespace import sum_over_params
@@ -86,13 +87,16 @@ def eg_gains(
     `scale`, or `leaf_scale` for each leaf.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or one of the other form.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.eg_gains(1.0), np.array([1.0])
     >>> opt.step(params, np.array([0.5]), opt.init(params))[0]
     array([0.5])
     """
+    stray = [key for key, value in hyper.items() if value != eg_gains_step.hypers[key].default]
+    if form == "simple" and stray:
+        raise HyperparameterError(f"{names(stray)} belong to the momentum form: write eg_gains(form='momentum', ...)")
     if form == "simple":
         return [scale_by_eg_gains(gamma, bound), descend(lr)]
     return [eg_gains_step(lr, gamma, bound, **hyper)]
