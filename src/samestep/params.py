@@ -37,7 +37,12 @@ def _adopted(leaf: Any) -> bool:
 
 def rebuild(spec: Any, leaves: list) -> Any:
     """The nesting with these leaves."""
-    return spec.unflatten(leaves)
+    return list(leaves) if _flat_list(spec) else spec.unflatten(leaves)
+
+
+def _flat_list(spec: Any) -> bool:
+    """Whether it is one list of leaves: copied as optree would, whose code is cold after a large step."""
+    return spec.type is list and spec.num_nodes == spec.num_leaves + 1
 
 
 def leaves_of(spec: Any, tree: Any) -> list | None:
@@ -49,13 +54,13 @@ def leaves_of(spec: Any, tree: Any) -> list | None:
 def reader(spec: Any) -> Callable[[Any], list | None]:
     """A function from a tree to its leaves, or to None when it has another structure."""
     probe = _probe(spec)
-    flat_list = probe is not None and probe[0] is list and not probe[2]
+    flat_list = _flat_list(spec)
 
     def leaves(tree: Any) -> list | None:
         if not _fits(probe, tree):
             return None
         if flat_list and type(tree) is list:
-            return tree.copy()  # as optree would, whose code is cold after a large step
+            return tree.copy()
         try:
             return spec.flatten_up_to(tree)
         except ValueError:
