@@ -112,6 +112,7 @@ FREE = {
     "concat": lambda x, y, attr: np.concatenate([x, y], attr),
     "argsort": lambda x, attr: np.argsort(-x if attr[1] else x, axis=attr[0], kind="stable"),
     "take": lambda x, y, attr: np.take(x, y, attr),
+    "index": lambda x, attr: eval(f"x[{attr}]"),
     "eye": lambda x, attr: np.eye(attr[0], dtype=x.dtype),
     "eigh": lambda x, attr: np.linalg.eigh(x),
     "qr": lambda x, attr: np.linalg.qr(x),

@@ -227,6 +227,10 @@ def free(name):
         result = tracer.apply("item", pair, attr=0) * tracer.apply("item", pair, attr=1)
     elif name == "squeeze":
         result = tracer.apply(name, tracer.apply("expand_dims", p, attr=0), attr=attr)
+    elif name == "index":
+        result = (
+            tracer.apply(name, p, attr="2") + tracer.apply(name, p, attr=":1") + tracer.apply(name, p, attr="::-2")[1]
+        )
     elif name == "concat":
         result = tracer.apply("sum_axis", tracer.apply(name, p, g, attr=attr), attr=((0,), True))
     elif name in ("argsort", "take"):  # SOAP's use: columns in the order of a vector

@@ -11,6 +11,7 @@ from .algorithms.adagrad import adagrad, scale_by_adagrad
 from .algorithms.adam import adam, adamw, scale_by_adam
 from .algorithms.adamax import adamax, scale_by_adamax
 from .algorithms.adan import adan, scale_by_adan
+from .algorithms.adashift import adashift, scale_by_adashift
 from .algorithms.adax import adax, adaxw, scale_by_adax
 from .algorithms.ademamix import ademamix, scale_by_ademamix
 from .algorithms.adopt import adopt, scale_by_adopt
@@ -152,6 +153,7 @@ __all__ = [
     "adamw",
     "adan",
     "adaptive_clip",
+    "adashift",
     "adax",
     "adaxw",
     "add_decay",
@@ -260,6 +262,7 @@ __all__ = [
     "scale_by_adam",
     "scale_by_adamax",
     "scale_by_adan",
+    "scale_by_adashift",
     "scale_by_adax",
     "scale_by_ademamix",
     "scale_by_adopt",

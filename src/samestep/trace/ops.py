@@ -108,6 +108,7 @@ FREE: dict[str, Op] = {
     "concat": Op(2, "xp.concat([{0}, {1}], axis={attr!r})"),
     "argsort": Op(1, "xp.argsort({0}, axis={attr!r}[0], descending={attr!r}[1])"),
     "take": Op(2, "xp.take({0}, {1}, axis={attr!r})"),
+    "index": Op(1, "{0}[{attr}, ...]"),
     "eye": Op(1, "pinned.eye({0}, {attr!r})"),
     "eigh": Op(1, "pinned.linalg(xp.linalg.eigh, {0})", exactness=CALL),
     "qr": Op(1, "pinned.linalg(xp.linalg.qr, {0})", exactness=CALL),
