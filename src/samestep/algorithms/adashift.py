@@ -1,7 +1,7 @@
 """AdaShift: Adam whose second moment is of older gradients than its first, and so not correlated with them.
 
 Zhou et al., "AdaShift: Decorrelation and Convergence of Adaptive Learning Rate Methods", 2019,
-https://arxiv.org/abs/1810.00143, algorithm 3. `keep` is its n; the last n gradients are in `queue`, the oldest in front.
+https://arxiv.org/abs/1810.00143. `keep` is its n: so many gradients are in `queue`, the oldest in front.
 
     m = sum over i < keep of beta1^i g(t-i) / sum over i < keep of beta1^i
     v <- beta2 v + (1 - beta2) reduce(g(t-keep)^2)
@@ -81,7 +81,7 @@ def adashift(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper
 
     Other code adds to m and takes off the oldest gradient, which drifts; here m is the sum itself, in every step.
 
-    Params are floating arrays of any shape; slots in the compute dtype: `queue`, of shape (keep, *shape), and `v`, one
+    Params are real arrays of any shape; slots in the compute dtype: `queue`, of shape (keep, *shape), and `v`, one
     number a leaf, or `v_each` with reduce="none".
 
     Raises:
