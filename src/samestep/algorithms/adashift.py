@@ -81,7 +81,7 @@ def adashift(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper
 
     Other code adds to m and takes off the oldest gradient, which drifts; here m is the sum itself, in every step.
 
-    Params are real arrays of any shape; slots in the compute dtype: `queue`, of shape (keep, *shape), and `v`, one
+    Params are floating arrays of any shape; slots in the compute dtype: `queue`, of shape (keep, *shape), and `v`, one
     number a leaf, or `v_each` with reduce="none".
 
     Raises:
