@@ -18,7 +18,7 @@ FOUND = [
 
 # What the constructors get, besides a decay where they have one: without momentum some directions are the gradient's.
 GIVEN = {
-    "adafactor": [{"beta1": 0.9}],
+    "adafactor": [{"beta1": 0.9, "decay": "independent"}],
     "adan": [{}, {"no_prox": True}],
     "adopt": [{"beta2": 0.99}, {"beta2": 0.99, "decoupled": True}],
     "dadapt_adam": [{"lr": 1.0, "d0": 1e-2}],

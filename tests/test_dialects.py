@@ -4,13 +4,14 @@ Live, in float64, 50 steps. TensorFlow 1 has stand-ins: what has the same arithm
 """
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import samestep as ss
 from samestep.dialects import DIALECTS, Refused
-from samestep_conformance.golden.oracles import Oracle, available, call
+from samestep_conformance.golden.oracles import FLOAT64, Named, Oracle, available, call
 from samestep_conformance.golden.problem import PROBLEMS, wave
 
 LR = wave(0.02)
@@ -32,6 +33,11 @@ def keras(name, **kwargs):
 def optax(name, other=None, **kwargs):
     """It has no default of lr: 0.01 for the defaults of the rest."""
     return Oracle(call(f"optax.{name}", 0.01)), Oracle(call(f"optax.{other or name}", LR, **kwargs))
+
+
+def in_float64(oracles):
+    """Without the float32 that the library computes a decay or a mean in, whatever the params are."""
+    return tuple(replace(oracle, patches=FLOAT64[oracle.library]) for oracle in oracles)
 
 
 # (constructor, dialect) -> what is given beside lr; the library's own by its defaults, and with these numbers
@@ -139,6 +145,29 @@ GIVEN = {
     ("lamb", "keras"): (
         {"beta1": 0.8, "beta2": 0.99, "eps": 1e-3},
         keras("Lamb", beta_1=0.8, beta_2=0.99, epsilon=1e-3),
+    ),
+    ("adafactor", "torch"): (
+        {"decay_rate": 0.7, "eps": 0.01, "eps2": 0.01, "clip_threshold": 1.5, "weight_decay": 0.1},
+        torch("Adafactor", beta2_decay=-0.7, eps=(0.01, 0.01), d=1.5, weight_decay=0.1),
+    ),
+    ("adafactor", "optax"): (
+        {"decay_rate": 0.7, "eps": 1e-6, "clip_threshold": 0.5, "beta1": 0.9, "min_dim": 3, "weight_decay": 0.01},
+        in_float64(
+            optax(
+                "adafactor",
+                decay_rate=0.7,
+                eps=1e-6,
+                clipping_threshold=0.5,
+                momentum=0.9,
+                dtype_momentum=Named("jax.numpy.float64"),
+                min_dim_size_to_factor=3,
+                weight_decay_rate=0.01,
+            )
+        ),
+    ),
+    ("adafactor", "keras"): (
+        {"decay_rate": 0.7, "eps": 1e-6, "eps2": 0.01, "clip_threshold": 0.5},
+        in_float64(keras("Adafactor", beta_2_decay=-0.7, epsilon_1=1e-6, epsilon_2=0.01, clip_threshold=0.5)),
     ),
     ("ftrl", "keras"): (
         {"lr_power": -0.4, "beta": 0.1, "l1": 0.05, "l2": 0.3, "l2_shrinkage": 0.1, "initial_accumulator": 0.2},

@@ -161,3 +161,12 @@ def test_master_weights_start_again_at_the_params():
     params, state = run(optimizer, params, [np.ones(3, np.float16)] * 3)
     again = optimizer.restart(2 * params, state)
     assert np.array_equal(again["master"], (2 * params).astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_page_knows_the_epsilon_of_the_params(dtype):
+    """Adafactor's floor as torch has it: what a gradient that is next to nothing is divided by."""
+    optimizer = ss.adafactor(1.0, eps=None, eps_mode="floor", scale_parameter=False)
+    params, tiny = np.zeros(3, dtype), np.full(3, 2.0**-20 if dtype == "float16" else 2.0**-60, dtype)
+    stepped, _ = optimizer.step(params, tiny, optimizer.init(params))
+    assert np.array_equal(stepped, -tiny / np.finfo(dtype).eps) and stepped.dtype == dtype

@@ -13,6 +13,7 @@ COMPUTE = {  # of a parameter: of its arithmetic and its slots
     "complex64": "float32",
     "complex128": "float64",
 }
+EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 COMPLEX = {"complex64": "float32", "complex128": "float64"}  # stepped as pairs of reals
 
 

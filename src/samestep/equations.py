@@ -31,7 +31,7 @@ GREEK = {
 COMPARED = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "=", "not_equal": "!="}
 JOINED = {"logical_and": "and", "logical_or": "or"}
 QUIET = {"full_like"}  # what says only a shape
-NAMED = {"size": "size", "numel": "numel", "ndim": "ndim", "path": "path"}
+NAMED = {"size": "size", "numel": "numel", "ndim": "ndim", "path": "path", "epsilon": "epsilon"}
 
 
 class Text(NamedTuple):

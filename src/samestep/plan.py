@@ -16,7 +16,7 @@ from . import libraries
 from .backend import Choice, Compiled, Signature
 from .bus import Floors
 from .chain import Chain
-from .dtypes import COMPLEX, COMPUTE, name
+from .dtypes import COMPLEX, COMPUTE, EPSILON, name
 from .errors import ChainError, LeafError, TraceError, where
 from .evaluate import Evaluated, library, own
 from .libraries import Library
@@ -60,7 +60,7 @@ class Batch:
     choice: Choice
     leaves: tuple[int, ...]  # places in the flattened params
     branches: np.ndarray  # of each leaf
-    statics: dict[int, np.ndarray]  # numbers that the shape or the path alone decides
+    statics: dict[int, np.ndarray]  # numbers that the shape, the path or the dtype alone decides
     numbers: (
         tuple  # per level: (Numbers, host function, leaf function, numbers of the rows that the leaf function reads)
     )
@@ -266,7 +266,7 @@ def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[in
     statics = {
         node.index: np.array([_static(node, leaf) for leaf in leaves], dtype=float)
         for node in program.nodes
-        if node.op in ("size", "ndim", "dim", "path")
+        if node.op in ("size", "ndim", "dim", "path", "epsilon")
     }
     return Batch(
         program=program,
@@ -284,6 +284,8 @@ def _static(node: Node, leaf: Leaf) -> float:
     """A number that is known of a leaf before any step; of its path, with the stream behind a zero byte, the CRC-32."""
     if node.op == "path":
         return crc32("\0".join([leaf.path, str(node.attr)] if node.attr else [leaf.path]).encode())
+    if node.op == "epsilon":
+        return EPSILON[leaf.signature.param]
     return static_value(node, leaf.real_shape)
 
 

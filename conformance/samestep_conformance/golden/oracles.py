@@ -257,6 +257,13 @@ def maker(prefix: str, lr_name: str = "lr", **common: Any) -> Callable[..., Orac
     return oracle
 
 
+# some of their numbers are of float32 whatever the params are: the oracles named so have these patches
+FLOAT64 = {
+    "optax": {"jax.numpy.float32": "jax.numpy.float64"},
+    "keras": {"keras.src.backend.jax.numpy.dtypes.result_type": "jax.numpy.result_type"},
+}
+
+
 def optax(name: str, *args: Any, **kwargs: Any) -> Oracle:
     return Oracle(call(f"optax.{name}", *args, **kwargs))
 

@@ -133,6 +133,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 PROBLEMS = {
     "vector": Problem({"w": (5, 4), "b": (7,)}),
     "matrix": Problem({"w": (5, 4), "u": (4, 6)}),
+    "tensor": Problem({"w": (3, 4, 2), "k": (2, 3, 2, 2)}),
     "bursts": Problem({"w": (5, 4), "b": (7,)}, bad={7: np.inf, 20: np.nan, 21: -np.inf, 22: np.nan}),
 }
 

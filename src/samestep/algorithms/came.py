@@ -13,16 +13,10 @@ A leaf of less than two dimensions has v in place of rows and cols, and just m i
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..factored import clipped, is_factored, means, over_root
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import cols, direction, nonnegative, positive, rows, unit, zeros
-
-
-def _factored(xp, x, q, rows, cols, beta):
-    """The new means of q over the last two axes, and x over the root that they stand for."""
-    rows = beta * rows + (1 - beta) * xp.mean(q, axis=-1, keepdims=True)
-    cols = beta * cols + (1 - beta) * xp.mean(q, axis=-2, keepdims=True)
-    return rows, cols, x / xp.sqrt(rows / xp.mean(rows, axis=-2, keepdims=True)) / xp.sqrt(cols)
 
 
 @direction(rows=rows, cols=cols, v=zeros, m=zeros, res_rows=rows, res_cols=cols)
@@ -51,18 +45,19 @@ def scale_by_came(
     >>> ss.chain(ss.scale_by_came(), ss.descend(2e-4)) == ss.came()
     True
     """
-    xp, state, q = array_namespace(u), {}, u * u + eps
-    factored = u.ndim >= 2 and u.size > 0  # a mean of nothing is nan
+    xp, state, q, factored = array_namespace(u), {}, u * u + eps, is_factored(u)
     if factored:
-        state["rows"], state["cols"], u = _factored(xp, u, q, rows, cols, beta2)
+        state["rows"], state["cols"] = rows, cols = means(xp, q, rows, cols, beta2)
+        u = over_root(xp, u, rows, cols)
     else:
         state["v"] = v = beta2 * v + (1 - beta2) * q
         u = u / xp.sqrt(v)
-    u = u / xp.maximum(1.0, xp.linalg.vector_norm(u) / xp.sqrt(u.size) / clip_threshold)
+    u = clipped(xp, u, clip_threshold)
     state["m"] = m = beta1 * m + (1 - beta1) * u
     if factored:
-        off = (u - m) * (u - m) + eps2
-        state["res_rows"], state["res_cols"], m = _factored(xp, m, off, res_rows, res_cols, beta3)
+        res_rows, res_cols = means(xp, (u - m) * (u - m) + eps2, res_rows, res_cols, beta3)
+        state["res_rows"], state["res_cols"] = res_rows, res_cols
+        m = over_root(xp, m, res_rows, res_cols)
     return {"u": m, **state}
 
 

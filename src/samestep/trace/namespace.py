@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat
 
@@ -259,6 +259,12 @@ for _name, _op in {"neg": "negative", "abs": "abs", "invert": "logical_not"}.ite
     setattr(Symbol, f"__{_name}__", _unary(_op))
 
 
+class Limits(NamedTuple):
+    """What a page may ask of a dtype."""
+
+    eps: Symbol
+
+
 class Namespace(Shapes):
     """The functions of the standard that a page may call."""
 
@@ -313,6 +319,11 @@ class Namespace(Shapes):
         if self._tracer.symbol(value).node.is_array:
             raise TraceError("xp.full_like takes a number to fill with, not an array")
         return self._tracer.apply("full_like", x, value)
+
+    def finfo(self, x: Any) -> Limits:
+        """The limits of the dtype of x, which is the parameter's, whatever it is computed in."""
+        self._tracer.symbol(x)
+        return Limits(self._tracer.source("epsilon", None, Kind(Rank.LEAF)))
 
     def sum(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Symbol:
         """The sum over the leaf (a float64 number, in the pinned order), or over axes."""

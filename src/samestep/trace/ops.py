@@ -127,7 +127,8 @@ OWN: dict[str, Op] = {
 
 # Leaves of the graph, and the one step from leaf values to a total: the evaluator gives these, no printer spells them.
 SOURCES = (
-    "const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "path", "total",
+    "const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "path", "epsilon",
+    "total",
 )  # fmt: skip
 
 OPS: dict[str, Op] = {**ELEMENTWISE, **REDUCTIONS, **FREE, **OWN}

@@ -1,7 +1,7 @@
 """Factored second moments: adafactor."""
 
 from ..case import Case
-from ..oracles import Named, po, timm
+from ..oracles import FLOAT64, Named, Oracle, call, po, timm, torch
 from ..problem import wave
 
 CASES = [
@@ -35,5 +35,43 @@ CASES = [
         "adafactor_cautious_count",
         lambda ss: ss.adafactor(beta1=0.9, cautious="count"),
         po("AdaFactor", 1.0, betas=(0.9, 0.999), momentum_dtype=Named("torch.float64"), cautious=True),
+    ),
+    Case(
+        "adafactor_floor",
+        lambda ss: ss.adafactor(
+            wave(0.05),
+            decay_rate=0.7,
+            eps=0.01,
+            eps_mode="floor",
+            eps2=0.01,
+            clip_threshold=1.5,
+            weight_decay=0.1,
+            decay="decoupled",
+        ),
+        torch("Adafactor", wave(0.05), beta2_decay=-0.7, eps=(0.01, 0.01), d=1.5, weight_decay=0.1),
+        problem="tensor",
+    ),
+    Case(
+        "adafactor_tensor",
+        lambda ss: ss.adafactor(0.05),
+        Oracle(call("keras.optimizers.Adafactor", learning_rate=0.05), patches=FLOAT64["keras"]),
+        problem="tensor",
+    ),
+    Case(
+        "adafactor_min_dim",
+        lambda ss: ss.adafactor(
+            wave(0.05), min_dim=5, beta1=0.9, relative_step=False, weight_decay=0.01, decay="independent"
+        ),
+        Oracle(
+            call(
+                "optax.adafactor",
+                wave(0.05),
+                min_dim_size_to_factor=5,
+                momentum=0.9,
+                dtype_momentum=Named("jax.numpy.float64"),
+                weight_decay_rate=0.01,
+            ),
+            patches=FLOAT64["optax"],
+        ),
     ),
 ]
