@@ -104,5 +104,5 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
     {'step': 0, 'rows': (3, 1), 'cols': (1, 2)}
     """
     part = scale_by_adafactor(lr=lr, beta1=None if beta1 == 0 else beta1, **hyper)
-    decay = "decoupled" if hyper["decay"] == "relative" else hyper["decay"]  # by the lr that the part gives then
-    return [part, decay_if(weight_decay, decay), apply_update()]
+    independent = hyper["decay"] == "independent"  # else by the chain's lr, which the part gives if "relative"
+    return [part, decay_if(weight_decay, "independent" if independent else "decoupled"), apply_update()]
