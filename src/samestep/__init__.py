@@ -53,6 +53,7 @@ from .algorithms.shampoo import scale_by_shampoo, shampoo
 from .algorithms.signum import scale_by_signum, signum, tiger
 from .algorithms.simplified_ademamix import scale_by_simplified_ademamix, simplified_ademamix
 from .algorithms.sm3 import scale_by_sm3, sm3
+from .algorithms.soap import scale_by_soap, soap
 from .algorithms.svrg import l_svrg, svrg
 from .algorithms.yogi import scale_by_yogi, yogi
 from .backend import backends, use_backend
@@ -289,6 +290,7 @@ __all__ = [
     "scale_by_signum",
     "scale_by_simplified_ademamix",
     "scale_by_sm3",
+    "scale_by_soap",
     "scale_by_yogi",
     "schedule_free_adamw",
     "schedule_free_adamw_step",
@@ -307,6 +309,7 @@ __all__ = [
     "sm3",
     "snapshot_by_coin",
     "snapshot_every",
+    "soap",
     "stale",
     "stochastic_rounding",
     "sum_over_params",
