@@ -18,7 +18,7 @@ FOUND = [
 
 # What the constructors get, besides a decay where they have one: without momentum some directions are the gradient's.
 GIVEN = {
-    "adafactor": [{"beta1": 0.9, "decay": "independent"}],
+    "adafactor": [{"beta1": 0.9}],
     "adan": [{}, {"no_prox": True}],
     "adopt": [{"beta2": 0.99}, {"beta2": 0.99, "decoupled": True}],
     "dadapt_adam": [{"lr": 1.0, "d0": 1e-2}],
@@ -45,7 +45,7 @@ NO_MEMORY = (
     "sc_adagrad",
     "sc_rmsprop",
 )  # their direction has the gradient's sign everywhere: the mask drops zeros only
-OWN_LR = ("dadapt_adam", "prodigy")  # their direction makes the lr of what follows
+OWN_LR = ("adafactor", "dadapt_adam", "muon", "prodigy")  # their direction makes the lr of what follows
 AFTER = {"lamb": "scale_by_adam"}  # the mask stands behind this page; elsewhere behind the last direction
 
 
@@ -86,6 +86,14 @@ def cut(name, plain):
     return parts[: len(gradients)], parts[:end], parts[end:]
 
 
+def followed(rest, params, u, state, rates):
+    """The parts behind the direction; where that makes each leaf's lr, one leaf after another."""
+    if rates is None:
+        return rest.step(params, u, state)
+    step = {leaf: rest.step(p, u[leaf], rest.init(p), lr=rates[leaf].flat[0])[0] for leaf, p in params.items()}
+    return step, state
+
+
 def mask(u, g, scale):
     """The three formulas of part A 2, in plain NumPy."""
     agree = u * g > 0
@@ -110,7 +118,9 @@ def test_the_step_is_the_masked_direction(name, given, scale):
     """Every step from our own params, so that the two can only part by what this step does."""
     optimizer, plain = made(name, given, cautious=scale), made(name, given, cautious=False)
     before, until, after = cut(name, plain)
-    lrs, after = ss.chain(*until, rate()), (*after, rate_left_alone(lr=1.0)) if name in OWN_LR else after
+    lr = plain.chains[0].numbers.get("lr")
+    lrs = ss.chain(*until, rate(lr)) if name in OWN_LR else None
+    after = (*after, rate_left_alone(lr)) if name in OWN_LR else after
     entering, direction, rest = ss.chain(*before, probe()), ss.chain(*until, probe()), ss.chain(*after)
     problem, dropped = PROBLEMS["vector"], 0
     params = problem.params()
@@ -120,11 +130,12 @@ def test_the_step_is_the_masked_direction(name, given, scale):
             grads = problem.gradient(params, t)
             new, state = optimizer.step(params, grads, state)
             g, states[0] = entering.step(params, grads, states[0])
-            lr = {"lr": lrs.step(params, grads, states[1])[0]["b"][0]} if name in OWN_LR else {}
+            rates = lrs.step(params, grads, states[1])[0] if lrs else None
             u, states[1] = direction.step(params, grads, states[1])
             agree, masked = zip(*(mask(u[leaf], g[leaf], scale) for leaf in params), strict=True)
-            decayed = rest.step(params, {leaf: np.zeros_like(p) for leaf, p in params.items()}, states[2], **lr)[0]
-            expected, states[2] = rest.step(params, dict(zip(params, masked, strict=True)), states[2], **lr)
+            nothing = {leaf: np.zeros_like(p) for leaf, p in params.items()}
+            decayed, _ = followed(rest, params, nothing, states[2], rates)
+            expected, states[2] = followed(rest, params, dict(zip(params, masked, strict=True)), states[2], rates)
             checks.equal(new, expected, t, "params")
             checks.equal({k: v for k, v in state.items() if k in states[1]}, states[1], t, "slots of the direction")
             for leaf, agrees, along in zip(params, agree, masked, strict=True):

@@ -4,16 +4,8 @@ from math import sqrt
 from typing import Any
 
 from ..case import Case
-from ..oracles import Oracle, call, optax
+from ..oracles import Call, Oracle, call, optax
 from ..problem import Schedule, wave
-
-DION = (  # a published list of Newton-Schulz coefficients, one triple per step
-    (4.0848, -6.8946, 2.9270),
-    (3.9505, -6.3029, 2.6377),
-    (3.7418, -5.5913, 2.3037),
-    (2.8769, -3.1427, 1.2046),
-    (2.8366, -3.0525, 1.2012),
-)
 
 _FLOAT64 = {"torch.Tensor.bfloat16": "torch.Tensor.clone"}  # torch's Muon then iterates in its input's precision
 
@@ -27,6 +19,11 @@ def _muon_per_leaf(**rates: float) -> Oracle:
     """Other scales of the step: torch's is sqrt(max(1, rows / cols)), the rest is in the rate of each leaf."""
     calls = {leaf: call("torch.optim.Muon", lr=lr, weight_decay=0.0) for leaf, lr in rates.items()}
     return Oracle(calls, patches=_FLOAT64)
+
+
+def _axes(**leaves: tuple) -> Call:
+    """Which axes of a leaf optax takes for the columns and for the rows of its matrices; the others are a batch."""
+    return call("builtins.dict", **{leaf: call("optax.contrib.MuonDimensionNumbers", *a) for leaf, a in leaves.items()})
 
 
 CASES = [
@@ -52,7 +49,7 @@ CASES = [
     Case(
         "muon_coefficients",
         lambda ss: ss.muon(
-            0.02, nesterov=False, bias_correction=True, ns_coeffs=DION, scale="match_rms", layout="in_out"
+            0.02, nesterov=False, bias_correction=True, ns_coeffs="dion", scale="match_rms", layout="in_out"
         ),
         optax("contrib.muon", 0.02, nesterov=False, ns_coeffs="dion", consistent_rms=0.2, eps=0.0),
         problem="matrix",
@@ -79,6 +76,24 @@ CASES = [
             },
             patches=_FLOAT64,
         ),
+    ),
+    Case(
+        "muon_flatten",
+        lambda ss: ss.muon(0.02, bias_correction=True, reshape="flatten", ns_eps=1e-3, ns_eps_mode="add"),
+        optax("contrib.muon", 0.02, eps=1e-3, muon_weight_dimension_numbers=_axes(w=((1, 2), 0), k=((1, 2, 3), 0))),
+        problem="tensor",
+    ),
+    Case(
+        "muon_batch",
+        lambda ss: ss.muon(0.02, bias_correction=True, reshape="batch", scale="match_rms"),
+        optax(
+            "contrib.muon",
+            0.02,
+            eps=0.0,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=_axes(w=(-1, -2), k=(-1, -2)),
+        ),
+        problem="tensor",
     ),
     Case(
         "shampoo",
