@@ -66,6 +66,22 @@ def test_the_facts_are_those_of_the_optimizer(capsys):
     assert "'outside', 'inside', 'hat'" in out and "in [0, 1)" in out
 
 
+def test_a_part_stands_where_it_belongs(capsys):
+    """What follows the step follows it here, a decay by lr comes before, and a factorisation's arrays have names."""
+    _, out, _ = shown(capsys, "show", "ema")
+    assert "p' = p - lr g\naveraged'" in out and "average + " in out and "(p' - average)" in out
+    _, out, _ = shown(capsys, "show", "decay")
+    assert "p' = p (1 - lr weight_decay) - lr g" in out
+    _, out, _ = shown(capsys, "show", "shampoo")
+    assert "vectors(x1) max(values(x1), eps)" in out
+
+
+def test_sources_are_whole():
+    """A paper is told to its end, and the summary, which the first line shows, is not told again."""
+    for found in FOUND.values():
+        assert not any(source.endswith(",") or source.startswith(("http", found.summary)) for source in found.sources)
+
+
 def test_kernels(capsys):
     code, out, _ = shown(capsys, "show", "lion", "--kernel", "numba")
     assert code == 0 and "def stage0(" in out

@@ -55,10 +55,10 @@ class Entry:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """The lines that name papers: of its page's file, and of its own docstring."""
-        texts = [inspect.getdoc(self.module) or "", inspect.getdoc(self.make) or ""]
-        lines = (" ".join(line.split()) for text in texts for line in text.splitlines())
-        return tuple(dict.fromkeys(line for line in lines if "https://" in line))
+        """The paragraphs that name papers: of its page's file, and of its own docstring, the summary aside."""
+        texts = [inspect.getdoc(self.module) or "", (inspect.getdoc(self.make) or "").partition("\n")[2]]
+        found = (paragraph.strip("\n") for text in texts for paragraph in text.split("\n\n"))
+        return tuple(dict.fromkeys(paragraph for paragraph in found if "https://" in paragraph))
 
     @cached_property
     def hypers(self) -> tuple[Hyper, ...]:
@@ -83,10 +83,11 @@ class Entry:
         made = self.make(**given)
         if isinstance(made, Optimizer) and hasattr(self.make, "pages"):
             return made
-        around = [(), (descend(lr=0.1),)] if isinstance(made, Part) and made.page.kind == "update" else []
-        for others in (*around, (descend(lr=0.1),), (momentum(), descend(lr=0.1))):
+        alone = [()] if isinstance(made, Part) and made.page.kind == "update" else []
+        before = isinstance(made, Part) and "lr" in made.page.hypers  # a decay by lr; an average follows the step
+        for others in (*alone, (descend(lr=0.1),), (momentum(), descend(lr=0.1))):
             with suppress(ChainError, TraceError, HyperparameterError):
-                found = chain(made, *others)
+                found = chain(made, *others) if before else chain(*others, made)
                 found.init(np.zeros((1, 1)))
                 return found
         return None

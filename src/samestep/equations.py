@@ -31,6 +31,7 @@ GREEK = {
 COMPARED = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "=", "not_equal": "!="}
 JOINED = {"logical_and": "and", "logical_or": "or"}
 QUIET = {"full_like"}  # what says only a shape
+FACTORS = {"eigh": ("values", "vectors"), "qr": ("q", "r"), "svd": ("u", "s", "vh")}  # what a factorisation consists of
 NAMED = {"size": "size", "numel": "numel", "ndim": "ndim", "path": "path", "epsilon": "epsilon"}
 
 
@@ -231,7 +232,7 @@ class Equations:
         if not arguments:
             return Text(NAMED.get(op, op))
         name, _, axis = op.partition("_axis")
-        shown = [] if node.attr is None or op in ("random_bits", "item") else [Text(_attribute(op, node.attr))]
+        shown = [] if node.attr is None or op == "random_bits" else [Text(_attribute(op, node.attr))]
         return style.call(name if axis == "" else op, [*arguments, *shown])
 
     # -- operations that have a way of their own to be written
@@ -269,6 +270,11 @@ class Equations:
             return self.style.norm(self.of(x.args[0]))
         return self.style.root(self.of(x))
 
+    def factor_of(self, node: Node) -> Text:
+        """One of the arrays that a factorisation gives."""
+        (x,) = node.args
+        return self.style.call(FACTORS[x.op][node.attr], [self.of(x)])  # type: ignore[index]
+
     def squares_of(self, node: Node) -> Text:
         """The sum of squares over a leaf."""
         return self.style.power(self.style.norm(self.of(node.args[0])), Text("2"))
@@ -289,7 +295,7 @@ def _attribute(op: str, attr: object) -> str:
     if op.endswith("_axis"):
         axes = attr[0]  # type: ignore[index]
         return f"axis={axes[0] if len(axes) == 1 else axes}"
-    return str(attr)
+    return f"({', '.join(map(str, attr))})" if isinstance(attr, tuple) else str(attr)
 
 
 def _called(name: str) -> Callable[[Equations, Node], Text]:
@@ -305,6 +311,7 @@ SPELLED: dict[str, Callable[[Equations, Node], Text]] = {
     "pow": lambda self, node: self.style.power(*map(self.of, node.args)),
     "sqrt": Equations.root_of,
     "sum_squares": Equations.squares_of,
+    "item": Equations.factor_of,
     "abs": lambda self, node: self.style.size(self.of(node.args[0])),
     "where": lambda self, node: self.style.choice(*map(self.of, node.args)),
     "maximum": _called("max"),
