@@ -273,7 +273,7 @@ class Equations:
     def factor_of(self, node: Node) -> Text:
         """One of the arrays that a factorisation gives."""
         (x,) = node.args
-        return self.style.call(FACTORS[x.op][node.attr], [self.of(x)])  # type: ignore[index]
+        return self.style.call(FACTORS[x.op][int(str(node.attr))], [self.of(x)])
 
     def squares_of(self, node: Node) -> Text:
         """The sum of squares over a leaf."""
