@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import samestep as ss
 from samestep.algorithms.muon import QUINTIC
 from samestep.orthogonal import PUBLISHED, orthogonalized, triples
 from samestep_conformance.golden.oracles import available
@@ -29,3 +30,11 @@ def test_singular_values_come_near_one(shape, coeffs, steps, low, high):
     found = np.linalg.svd(orthogonalized(np, x, shape[-2] > shape[-1], triples(coeffs, steps)), compute_uv=False)
     start = np.linalg.svd(x, compute_uv=False)
     assert low < found[start > 1e-3].min() and found.max() < high
+
+
+@pytest.mark.parametrize("reshape", ["flatten", "batch"])
+def test_leaves_of_nothing_have_nothing_to_flatten(reshape):
+    optimizer = ss.muon(reshape=reshape)
+    params = [np.zeros(shape) for shape in ((0, 3, 4), (3, 0, 4), (2, 3, 0))]
+    stepped, _ = optimizer.step(params, params, optimizer.init(params))
+    assert [p.shape for p in stepped] == [p.shape for p in params]

@@ -77,7 +77,7 @@ def scale_by_muon(
 
 
 def _is_matrix(x, reshape):
-    return x.ndim == 2 or (reshape != "none" and x.ndim > 2)
+    return x.ndim == 2 or (reshape != "none" and x.ndim > 2 and x.size > 0)
 
 
 @named(scale_by_muon)
