@@ -67,8 +67,10 @@ def compiled(code: Code, layout: Layout, donate: bool) -> Callable[[list, Any], 
                 result = made[key].to(given[key].dtype) if isinstance(key, str) else made[key]
                 if donate:
                     given[key].copy_(result)
+                elif copied or isinstance(key, str) and result.stride() != given[key].stride():
+                    results.append(torch.empty_like(given.get(key, result)).copy_(result))
                 else:
-                    results.append(result.clone() if copied else result)
+                    results.append(result)
         return [torch.stack(sums).reshape(-1, code.sums), *results] if sums else results
 
     def backend(graph: Any, inputs: Any) -> Any:

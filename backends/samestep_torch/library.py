@@ -60,6 +60,10 @@ class Torch(Library):
         """What is recorded, if gradients are not switched off."""
         return torch.is_grad_enabled() and _recorded(values, params)
 
+    def laid(self, new: Any, old: Any) -> Any:
+        """With its strides: factors come column by column."""
+        return new if new.stride() == old.stride() else torch.empty_like(old, requires_grad=False).copy_(new)
+
     def put(self, new: Any, old: Any) -> Any:
         """Copied."""
         return old.copy_(new)

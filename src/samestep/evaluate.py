@@ -189,7 +189,7 @@ class BoundEvaluated:
 
     def _placed(self, value: Any, old: Any) -> Any:
         if not self.donate or not array_api_compat.is_writeable_array(old):
-            return value
+            return self.library.laid(value, old)
         old[...] = value
         return old
 

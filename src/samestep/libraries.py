@@ -96,6 +96,10 @@ class Library:
         """A result of an inline step, with what the array or number before it had beside its value."""
         return new
 
+    def laid(self, new: Any, old: Any) -> Any:
+        """A new array, laid out in memory as the old one: where products round by that, so do steps in place."""
+        return new
+
     def put(self, new: Any, old: Any) -> Any:
         """The new array of an inline step, in the place of the donated old one where arrays can be written."""
         return new
