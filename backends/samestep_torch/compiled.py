@@ -67,7 +67,7 @@ def compiled(code: Code, layout: Layout, donate: bool) -> Callable[[list, Any], 
                 result = made[key].to(given[key].dtype) if isinstance(key, str) else made[key]
                 if donate:
                     given[key].copy_(result)
-                elif copied or isinstance(key, str) and result.stride() != given[key].stride():
+                elif copied or (isinstance(key, str) and result.stride() != given[key].stride()):
                     results.append(torch.empty_like(given.get(key, result)).copy_(result))
                 else:
                     results.append(result)
