@@ -285,7 +285,7 @@ class Namespace(Shapes):
                 return self._tracer.apply(name, *args)
 
             return function
-        known = sorted([*ELEMENTWISE, *(n for n in vars(Namespace) if not n.startswith("_")), "linalg"])
+        known = sorted({*ELEMENTWISE, *(n for n in vars(Namespace) if not n.startswith("_")), "linalg"})
         raise TraceError(f"xp.{name} is not known to the tracer. Known: {', '.join(known)}")
 
     def square(self, x: Any) -> Symbol:
