@@ -193,7 +193,10 @@ REFUSED = {
         r"cannot write into a symbol \(got \[0\] = ",
     ),
     "loop": (lambda u, m, xp: sum(x for x in u), "cannot loop over a symbol"),
-    "unknown": (lambda u, m, xp: xp.erf(u), r"xp\.erf is not known to the tracer\. Known: abs, .*, full_like, greater, .*sqrt"),
+    "unknown": (
+        lambda u, m, xp: xp.erf(u),
+        r"xp\.erf is not known to the tracer\. Known: abs, .*, full_like, greater, .*sqrt",
+    ),
     "linalg": (lambda u, m, xp: xp.linalg.inv(u), r"xp\.linalg\.inv is not known to the tracer\. Known: .*eigh"),
     "attribute": (lambda u, m, xp: u.T, r"cannot read \.T of a symbol"),
     "method": (lambda u, m, xp: u.sum(), r"cannot read \.sum of a symbol.*array_namespace\(u\)"),
