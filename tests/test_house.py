@@ -88,6 +88,7 @@ def public_callables() -> dict[str, typing.Any]:
             found |= {key: each for key, each in members.items() if inspect.isfunction(each)}
         elif inspect.isfunction(value) or isinstance(value, Page):
             found[name] = value
+    found |= {f"estimate.{key}": getattr(samestep.estimate, key) for key in samestep.estimate.__all__}
     return {name: value for name, value in found.items() if value.__module__.startswith("samestep.")}
 
 

@@ -2,7 +2,7 @@
 
 from array_api_compat import array_namespace
 
-from . import schedules
+from . import estimate, schedules
 from .algorithms.adabelief import adabelief, scale_by_adabelief
 from .algorithms.adabound import adabound, scale_by_adabound
 from .algorithms.adadelta import adadelta, scale_by_adadelta
@@ -189,6 +189,7 @@ __all__ = [
     "egd",
     "egd_pm",
     "ema",
+    "estimate",
     "explain",
     "flooding",
     "fraction",
