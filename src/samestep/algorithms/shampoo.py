@@ -4,9 +4,17 @@ Gupta, Koren, Singer, "Shampoo: Preconditioned Stochastic Tensor Optimization", 
 algorithm 2. G_i is the gradient with axis i in front and the others flattened, k the number of axes.
 
     H_i <- H_i + G_i G_i^T          H_i starts as eps I
-    u = g x_1 H_1^(-1/2k) ... x_k H_k^(-1/2k)
+    u = g x_1 H_1^(-1/2k) ... x_k H_k^(-1/2k)       the roots of the steps 1, 1 + freq, 1 + 2 freq, ...
     p <- p - lr u
+    beta2: H_i <- beta2 H_i + (1 - beta2) G_i G_i^T from 0; of H_i / (1 - beta2^t), with eps added to its eigenvalues
+    graft: u <- u |s| / |u|; s = g ("sgd"), or g / sqrt(sum of g^2) ("adagrad")
+
+beta2 and grafting are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the Distributed
+Shampoo Optimizer", 2023, https://arxiv.org/abs/2309.06497.
 """
+
+from functools import partial
+from typing import Literal
 
 from array_api_compat import array_namespace
 
@@ -14,31 +22,38 @@ from ..constructor import named
 from ..errors import LeafError
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
-from ..page import count, direction, nonnegative, positive
+from ..page import count, direction, nonnegative, positive, unit, zeros
 from ..trace.namespace import eye_like
+from .sgd import heavy_ball
 
 
-def _factor(axis):
+def _factor(axis, p, *, eps, beta2):
     """How the factor of an axis starts; a leaf without this axis has none."""
-
-    def start(p, *, eps):
-        return eps * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
-
-    return start
+    return (eps if beta2 is None else 0.0) * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
 
 
-def _inverse_root(xp, h, order, eps):
+def _root(axis, p):
+    """How the root of an axis starts: it is computed in the first step."""
+    return 0.0 * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
+
+
+def _inverse_root(xp, h, order, eps, shifted):
     values, vectors = xp.linalg.eigh((h + h.mT) / 2)
-    return xp.matmul(vectors * xp.maximum(values, eps) ** (-1 / order), vectors.mT)
+    values = values - xp.minimum(xp.min(values, axis=0), 0.0) + eps if shifted else xp.maximum(values, eps)
+    return xp.matmul(vectors * values ** (-1 / order), vectors.mT)
 
 
-@direction(h0=_factor(0), h1=_factor(1), h2=_factor(2), h3=_factor(3), h4=_factor(4))
-def scale_by_shampoo(u, h0, h1, h2, h3, h4, *, eps: positive = 1e-6, max_dim: count = 4096):
+@direction(
+    n=zeros, **{f"{name}{i}": partial(start, i) for name, start in (("h", _factor), ("r", _root)) for i in range(5)}
+)
+def scale_by_shampoo(
+    u, n, h0, h1, h2, h3, h4, r0, r1, r2, r3, r4, t, *, eps: positive = 1e-6, max_dim: count = 4096, freq: count = 1,
+    beta2: unit | None = None, graft: Literal["none", "sgd", "adagrad"] = "none",
+):  # fmt: skip
     """The direction of Shampoo; its equations and source: help("samestep.algorithms.shampoo").
 
     Args:
-        eps: the first factors are eps times the identity, and the least eigenvalue is held at it, 1e-6.
-        max_dim: a longer axis gets no factor, and does not count in k, 4096.
+        eps, max_dim, freq, beta2, graft: as in `shampoo`.
 
     >>> import numpy as np, samestep as ss
     >>> list(ss.chain(ss.scale_by_shampoo(max_dim=3), ss.descend(0.1)).init(np.zeros((4, 2))))
@@ -50,33 +65,47 @@ def scale_by_shampoo(u, h0, h1, h2, h3, h4, *, eps: positive = 1e-6, max_dim: co
     if u.size == 0:
         return {"u": u}
     kept = [axis for axis in range(rank) if u.shape[axis] <= max_dim]
-    factors, state, g, d = (h0, h1, h2, h3, h4), {}, u, u
+    factors, roots, state, g, d = (h0, h1, h2, h3, h4), (r0, r1, r2, r3, r4), {}, u, u
     for axis in reversed(range(rank)):  # it is the last axis now, and the first after its turn
         if axis in kept:
-            flat = xp.reshape(g, (-1, u.shape[axis]))
-            state[f"h{axis}"] = h = factors[axis] + xp.matmul(flat.mT, flat)
-            d = xp.matmul(d, _inverse_root(xp, h, 2 * len(kept), eps))
+            flat, h = xp.reshape(g, (-1, u.shape[axis])), factors[axis]
+            gram = xp.matmul(flat.mT, flat)
+            state[f"h{axis}"] = h = h + gram if beta2 is None else beta2 * h + (1 - beta2) * gram
+            mean = h if beta2 is None else h / (1 - beta2**t)
+            root = _inverse_root(xp, mean, 2 * len(kept), eps, beta2 is not None)
+            if freq > 1:
+                state[f"r{axis}"] = root = xp.where((t - 1) % freq == 0, root, roots[axis])
+            d = xp.matmul(d, root)
         turned = (rank - 1, *range(rank - 1))
         g, d = xp.permute_dims(g, turned), xp.permute_dims(d, turned)
+    if graft != "none":
+        s = u
+        if graft == "adagrad":
+            state["n"] = n = n + u * u
+            s = u / (xp.sqrt(n) + 1e-10)
+        d = d * (xp.linalg.vector_norm(s) / (xp.linalg.vector_norm(d) + 1e-16))
     return {"u": d, **state}
 
 
 @named(scale_by_shampoo)
-def shampoo(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
+def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, weight_decay: nonnegative = 0.0, **hyper):
     """Shampoo: a preconditioner for every axis (Gupta, Koren, Singer, 2018, https://arxiv.org/abs/1802.09568).
 
         H_i <- H_i + G_i G_i^T;  u = g x_1 H_1^(-1/2k) ... x_k H_k^(-1/2k);  p <- p (1 - lr weight_decay) - lr u
 
     Args:
         lr: step size, 1e-3.
-        eps: the first factors are eps times the identity, 1e-6.
-        max_dim: a longer axis gets no factor and does not count in k, 4096. A leaf without any just descends.
+        eps: the first factors are eps times the identity, and the least eigenvalue is held at it, 1e-6.
+        max_dim, freq: a longer axis gets no factor and does not count in k, 4096; steps from one root to the next, 1.
+        beta2: a moving average in place of the sum, None; eps is then added to the eigenvalues.
+        graft: the norm of the direction: "none", its own; "sgd", the gradient's; "adagrad", that of AdaGrad's step.
+        momentum: m <- momentum m + u moves p; 0 keeps no m.
         weight_decay: decoupled decay; 0 leaves the part out.
-        maximize: climb instead of descend, False.
-        cautious: mask the direction: False, "mean", "count" or "none".
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis,
-    in the compute dtype. The roots are computed in every step.
+    `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (no time is saved: every step factorises), `n` for
+    "adagrad", and `m`, in the compute dtype.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
@@ -87,4 +116,5 @@ def shampoo(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper)
     >>> opt.step(params, np.array([[4.0]]), opt.init(params))[0].round(6)
     array([[-0.5]])
     """
-    return [scale_by_shampoo(**hyper), decay(weight_decay) if weight_decay else None, descend(lr)]
+    behind = heavy_ball(momentum) if momentum else None
+    return [scale_by_shampoo(**hyper), behind, decay(weight_decay) if weight_decay else None, descend(lr)]

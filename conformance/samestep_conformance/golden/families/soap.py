@@ -1,4 +1,4 @@
-"""SOAP, beside a package whose QR factors are taken in float64."""
+"""SOAP, beside a package whose QR factors are taken in float64; Shampoo's grafting and momentum."""
 
 from typing import Any
 
@@ -16,6 +16,19 @@ def _soap(lr: float | Schedule, **kwargs: Any) -> Oracle:
     return Oracle(call("pytorch_optimizer.SOAP", lr=first, **kwargs), lr if callable(lr) else None, _FLOAT64)
 
 
+def _summed(count: int) -> dict[str, Any]:
+    """The weight 1 of a sum, which the constructor refuses."""
+    return {"betas": (0.9, 1.0)}
+
+
+def _grafted(kind: int) -> Oracle:
+    """Roots that come of SVD in every step; vectors it leaves as they are."""
+    named = {"block_size": 512, "shape_interpretation": False, "use_svd": True, "nesterov": False, "matrix_eps": 0.01}
+    when = {"start_preconditioning_step": 1, "preconditioning_compute_steps": 1}
+    called = call("pytorch_optimizer.ScalableShampoo", lr=0.01, betas=(0.9, 0.99), graft_type=kind, **named, **when)
+    return Oracle(called, driven=_summed)
+
+
 CASES = [
     Case("soap", lambda ss: ss.soap(), _soap(3e-3), exceptions=_UNSURE),
     Case(
@@ -28,5 +41,17 @@ CASES = [
             wave(0.01), betas=(0.9, 0.99), shampoo_beta=0.8, eps=1e-6, weight_decay=0.1, precondition_frequency=3,
             max_precondition_dim=4, correct_bias=False,
         ),
+    ),
+    Case(
+        "shampoo_sgd",
+        lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="sgd"),
+        _grafted(1),
+        problem="matrix",
+    ),
+    Case(
+        "shampoo_adagrad",
+        lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="adagrad"),
+        _grafted(2),
+        problem="matrix",
     ),
 ]  # fmt: skip
