@@ -47,3 +47,61 @@ def test_numbers_of_the_other_form_of_gains_are_refused():
     with pytest.raises(ss.HyperparameterError, match=r"'gamma_scale' belong.*form='momentum'"):
         ss.eg_gains(0.1, gamma_scale=0.5)
     assert "gamma_scale" in ss.eg_gains(0.1, form="momentum", gamma_scale=0.5).hyperparameters()
+
+
+@pytest.fixture
+def numpy():
+    with ss.use_backend("numpy"):
+        yield
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ss.egd_pm(0.1),
+        ss.egd_pm(0.1, total=3.0, clip=30.0),
+        ss.eg_gains(0.1),
+        ss.eg_gains(0.1, form="momentum", normalize=True),
+        ss.eg_gains(0.1, form="momentum", normalize=True, per_leaf=True),
+    ],
+    ids=repr,
+)
+def test_edges(optimizer, numpy):
+    """float16 is float32 rounded; nothing becomes nan of gradients of 0, of an empty leaf, or of a 0-d one."""
+    whole = {
+        "w": np.array([0.5, -1.0, 2.0], np.float32),
+        "b": np.float32(0.25).reshape(()),
+        "e": np.zeros((0, 2), "f4"),
+    }
+    slopes = {
+        "w": np.array([1.0, 0.0, -0.5], np.float32),
+        "b": np.float32(0.5).reshape(()),
+        "e": np.zeros((0, 2), "f4"),
+    }
+    half = {k: p.astype(np.float16) for k, p in whole.items()}
+    found = optimizer.step(half, slopes, optimizer.init(half))[0]
+    expected = optimizer.step(whole, slopes, optimizer.init(whole))[0]
+    for k, p in found.items():
+        assert p.dtype == np.float16 and p.shape == whole[k].shape and np.isfinite(p).all()
+        np.testing.assert_array_equal(p, expected[k].astype(np.float16))
+    zeros, state = {k: 0 * g for k, g in slopes.items()}, optimizer.init(whole)
+    params = whole
+    for _ in range(2):
+        params, state = optimizer.step(params, zeros, state)
+    assert all(np.isfinite(p).all() for p in params.values())
+    if "total" not in repr(optimizer):
+        np.testing.assert_allclose(params["w"], whole["w"], rtol=1e-6)
+
+
+def test_the_cosine_does_not_see_the_size_of_gradients(numpy):
+    """The exponent of the scale is gamma_scale times it, between the last direction and the gradient."""
+    g1, g2 = np.array([1.0, 2.0]), np.array([3.0, -0.5])
+    for size in (1.0, 1e3):
+        for per_leaf, slot in ((False, "scale"), (True, "leaf_scale")):
+            optimizer = ss.eg_gains(0.1, form="momentum", normalize=True, per_leaf=per_leaf, gamma=0.0, gamma_scale=0.3)
+            params, state = {"w": np.ones(2)}, optimizer.init({"w": np.ones(2)})
+            for g in (g1, g2):
+                params, state = optimizer.step(params, {"w": size * g}, state)
+            found = state[slot]["w"] if per_leaf else state[slot]
+            cosine = g1 @ g2 / np.linalg.norm(g1) / np.linalg.norm(g2)
+            assert float(np.asarray(found)) == pytest.approx(np.exp(0.3 * cosine), rel=1e-13)
