@@ -89,8 +89,23 @@ class CompiledEvaluated:
     ) -> None:  # fmt: skip
         self.signature = signature
         self.stages = Stages(program).carrying
-        self.functions = [compile_stage(stage, signature.param, spelling or self.spelling) for stage in self.stages]
+        spelled = spelling or self.spelling
+        self.functions: dict[tuple, Any] = {
+            (level, ()): compile_stage(stage, signature.param, spelled)
+            for level, stage in enumerate(self.stages)
+            if not stage.gates
+        }
+        self.spelled = spelled
         self.constants = {n.index: n.attr for n in program.nodes if n.op == "const"}
+
+    def function(self, level: int, values: Mapping[int, Any]) -> Any:
+        """A stage without what the conditions that are known here drop, such as a factorisation that is not due."""
+        gates = self.stages[level].gates
+        known = tuple((n.index, values[n.index]) for n in gates if isinstance(values[n.index], bool))
+        if (level, known) not in self.functions:
+            stage = self.stages[level].under(dict(known))
+            self.functions[level, known] = compile_stage(stage, self.signature.param, self.spelled)
+        return self.functions[level, known]
 
     def bind(self, arrays: dict[str, list], donate: bool) -> BoundEvaluated:
         """Take this step's arrays."""
@@ -170,7 +185,7 @@ class BoundEvaluated:
         like = self.leaves[i]["p"]
         numbers = {index: self._number(x, like) for index, x in {**self.compiled.constants, **values}.items()}
         with np.errstate(all="ignore"):
-            return self.compiled.functions[level](self.xp, self.pinned, like.shape, self.leaves[i], numbers)
+            return self.compiled.function(level, values)(self.xp, self.pinned, like.shape, self.leaves[i], numbers)
 
     def _number(self, value: Any, like: Any) -> Any:
         """A number rounded once; one that is not known yet is a 0-d array already."""

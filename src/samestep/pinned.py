@@ -108,6 +108,10 @@ class Pinned:
         factors = factorise(x if finite else self.xp.zeros_like(x), **options)
         return tuple(factors) if finite else tuple(factor + float("nan") for factor in factors)
 
+    def shaped(self, x: Any, shape: tuple) -> Any:
+        """x in the shape that a choice between it and another array has."""
+        return x if x.shape == shape else self.xp.asarray(self.xp.broadcast_to(x, shape), copy=True)
+
     def eye(self, x: Any, shape: tuple) -> Any:
         """The identity matrix in the dtype of x."""
         return self.xp.eye(shape[0], dtype=x.dtype, device=getattr(x, "device", None))

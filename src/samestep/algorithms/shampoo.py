@@ -104,7 +104,7 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, weight_decay: nonne
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis,
-    `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (no time is saved: every step factorises), `n` for
+    `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (in a jit every step computes them), `n` for
     "adagrad", and `m`, in the compute dtype.
 
     Raises:

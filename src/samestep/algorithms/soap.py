@@ -99,7 +99,7 @@ def soap(lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     The first call moves nothing. Where the first gradient has not full rank along an axis, two libraries may choose
-    another basis for the rest, and go other ways. The factors are computed in every step.
+    another basis for the rest, and go other ways. In a jit all factors are computed in every step, due or not.
 
     Params are floating arrays of up to 5 dimensions; slots `m`, `v`, and square matrices for each axis, in the compute
     dtype: the factors `h0`, `h1`, `h2`, `h3`, `h4`, and the bases `q0`, `q1`, `q2`, `q3`, `q4`.

@@ -116,6 +116,8 @@ FREE: dict[str, Op] = {
     "item": Op(1, "{0}[{attr!r}]"),
 }
 
+COSTLY = ("matmul", "eigh", "qr", "svd")  # cubic in a dimension: worth a look at the host's conditions
+
 # What pages say by functions of samestep (`noise.py`). A key is folded out of numbers. Random bits have the shape of
 # the first argument, and two keys, each in two halves. What is rounded is held by the parameter's dtype.
 OWN: dict[str, Op] = {

@@ -34,12 +34,21 @@ class ArrayPrinter(Printer):
         lines = ["def stage(xp, pinned, shape, a, n):"]
         lines += [f"    x{node.index} = a[{node.attr!r}]" for node in stage.inputs]
         lines += [f"    x{node.index} = a[{node.index}]" for node in stage.carried]
-        lines += self.body(stage.body)
+        lines += [
+            f"    {self._chosen(node, *stage.chosen[node.index])}"
+            if node.index in stage.chosen
+            else f"    {self.statement(node)}"
+            for node in stage.body
+        ]
         sums = "".join(f"{self.expression(node)}, " for node in stage.sums)
         arrays = [f"{node.index}: x{node.index}" for node in stage.keeps]
         arrays += [f"{name!r}: {self.name(node)}" for name, node in stage.stores]
         lines.append(f"    return ({sums}), {{{', '.join(arrays)}}}")
         return "\n".join(lines) + "\n"
+
+    def _chosen(self, node: Node, value: Node, like: Node | None) -> str:
+        shape = "shape" if like is None else f"x{like.index}.shape"
+        return f"{self.name(node)} = pinned.shaped({self.name(value)}, {shape})"
 
 
 class NumberPrinter(Printer):

@@ -7,12 +7,12 @@ stores: in place is always safe. The Python form carries arrays over instead: ea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from .graph import Node, Program, Rank
-from .ops import REDUCTIONS
+from .ops import COSTLY, REDUCTIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,59 @@ class Stage:
     leaves: tuple[Node, ...]  # numbers with one value per leaf
     carried: tuple[Node, ...] = ()  # arrays from an earlier stage (Python form)
     keeps: tuple[Node, ...] = ()  # arrays for a later stage (Python form)
+    chosen: Mapping[int, tuple[Node, Node | None]] = field(default_factory=dict)  # by index: see `under`
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to compute."""
         return not (self.sums or self.stores)
+
+    @cached_property
+    def gates(self) -> tuple[Node, ...]:
+        """The host's conditions on which it depends whether a factorisation or a product is computed."""
+        costly = [n for n in self.body if n.op in COSTLY]
+        if not costly:
+            return ()
+        found = {n.args[0].index: n.args[0] for n in self.body if _choice(n) is not None}
+        without = {i for i in found for truth in (True, False) if set(costly) - set(self.under({i: truth}).body)}
+        return tuple(found[i] for i in sorted(without))
+
+    def under(self, truths: Mapping[int, bool]) -> Stage:
+        """The same stage where these conditions are known: without what they drop. `chosen` says what a `where` is, and
+        whose shape it has: an input's, or (None) the leaf's.
+        """
+        chosen: dict[int, tuple[Node, Node | None]] = {}
+        body: dict[int, Node] = {}
+        done = {n.index for n in (*self.carried, *self.inputs)}
+        stack = [*(a for s in self.sums for a in s.args), *self.keeps, *(n for _, n in self.stores)]
+        while stack:
+            node = stack.pop()
+            if not node.is_array or node.index in done or node.index in body:
+                continue
+            body[node.index] = node
+            choice = _choice(node)
+            if choice is not None and node.args[0].index in truths:
+                chosen[node.index] = node.args[1 if truths[node.args[0].index] else 2], choice[0]
+                stack.append(chosen[node.index][0])
+            else:
+                stack.extend(node.args)
+        return replace(self, body=tuple(body[i] for i in sorted(body)), chosen=chosen)
+
+
+def _choice(node: Node) -> tuple[Node | None] | None:
+    """Whether this is a `where` of two arrays by a number, whose shape is known: an input's, or (None) the leaf's."""
+    if (
+        node.op != "where"
+        or node.args[0].kind.rank > Rank.TOTAL
+        or not (node.args[1].is_array and node.args[2].is_array)
+    ):
+        return None
+    if node.kind.full:
+        return (None,)
+    old = node.args[2]
+    while old.op == "where" and not old.kind.full:
+        old = old.args[2]
+    return (old,) if old.op == "input" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +151,7 @@ class Stages:
         later: set[Node] = set()
         for stage in reversed(stages):
             keeps = tuple(n for n in stage.body if n in later)
-            kept.append(Stage(**{**vars(stage), "keeps": keeps}))
+            kept.append(replace(stage, keeps=keeps))
             later |= set(stage.carried)
         return tuple(reversed(kept))
 
