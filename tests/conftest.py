@@ -1,5 +1,6 @@
 """What every test run shares: one thread for the libraries we compare with, and no skip that is not allowed."""
 
+import gc
 import os
 import re
 from pathlib import Path
@@ -70,3 +71,10 @@ def pytest_configure(config) -> None:
     # workers' reports all reach the one process that is no worker.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipGuard(ALLOWED_SKIPS), "samestep-skip-guard")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _young():
+    """What the files before left in memory (compilers keep much) is set aside: a collection took seconds for it."""
+    gc.collect()
+    gc.freeze()

@@ -1,6 +1,7 @@
 """What is shown as equations is what a step computes: the lines are evaluated in NumPy and compared with the step."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -90,11 +91,15 @@ def test_plain_and_latex():
 @pytest.mark.parametrize("case", structures(), ids=lambda case: case.name)
 def test_latex_is_typeset(case):
     """By matplotlib's own reader of formulas, which knows a part of TeX."""
-    from matplotlib.mathtext import MathTextParser
-
     latex = equations(case.ours(ss).chains[0].program((5, 4)), latex=True)
-    parser = MathTextParser("agg")
     for row in latex.split("\n")[1:-1]:
         row = row.removesuffix(" \\\\").replace("&", "")
-        row = re.sub(r"\\begin\{cases\}|\\end\{cases\}|\\\\|\\text\{(if|else)\}", " ", row)
-        parser.parse(f"${row}$")
+        typeset(re.sub(r"\\begin\{cases\}|\\end\{cases\}|\\\\|\\text\{(if|else)\}", " ", row))
+
+
+@cache
+def typeset(row):
+    """Optimizers share most of their lines."""
+    from matplotlib.mathtext import MathTextParser
+
+    MathTextParser("agg").parse(f"${row}$")

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import pydoc
 import re
 import subprocess
@@ -286,8 +287,9 @@ def test_only_allowed_skips_pass(tmp_path, allowed, unexpected, workers):
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
     (tmp_path / "allowed_skips.txt").write_text(allowed)
     (tmp_path / "test_guarded.py").write_text(GUARDED)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", workers, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "xdist", "-n", workers, str(tmp_path)]
+    env = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # others take seconds to import, in every worker
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=env)
     assert done.returncode == (1 if unexpected else 0), done.stdout + done.stderr
     shown = [line for line in done.stdout.splitlines() if line.startswith("test_guarded.py::") and " | " in line]
     assert sorted(shown) == sorted(unexpected)
