@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from samestep.catalogue import OPTIMIZER, entries
+
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
@@ -18,6 +20,12 @@ def blocks(name: str, language: str) -> list[tuple[int, str]]:
         for match in FENCE.finditer(text)
         if match["language"] == language
     ]
+
+
+def test_the_catalogue_of_the_readme_names_every_optimizer():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [name for name, entry in entries().items() if entry.kind == OPTIMIZER and not re.search(rf"`{name}\b", text)]
+    assert not missing, f"README.md, The catalogue: add {missing}"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
