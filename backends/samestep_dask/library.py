@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat.dask import array as standard
 
 from samestep.libraries import Library
-from samestep.pinned import Deferred, Pinned
+from samestep.pinned import TILE, Deferred, Pinned
 from samestep.trace import floats
 from samestep.trace.ops import ELEMENTWISE, TRANSCENDENTAL
 from samestep.trace.python import HOST, PYTHON
@@ -67,13 +67,23 @@ Namespace = _Namespace()
 
 
 class Whole(Deferred):
-    """Reductions as 0-d arrays, and factorisations in one task."""
+    """Reductions as 0-d arrays; a tile of a sum is one task, and so is a factorisation."""
+
+    def _tiles(self, x: Any) -> Any:
+        if not x.shape[0]:
+            return 0.0
+        tiles = da.map_blocks(_total, x.rechunk(TILE), dtype=np.float64, chunks=(1,), meta=np.empty(0))
+        return sum((tiles[i] for i in range(tiles.numblocks[0])), start=0.0)
 
     def linalg(self, factorise: Any, x: Any, **options: Any) -> tuple:
         """One task for the whole matrix: NaN of one that is not finite."""
         factors = dask.delayed(_factors, pure=True, nout=3)(factorise, x, options)
         like = _factors(factorise, np.zeros(x.shape, x.dtype), options)
         return tuple(da.from_delayed(factors[i], f.shape, f.dtype) for i, f in enumerate(like))
+
+
+def _total(tile: np.ndarray) -> np.ndarray:
+    return np.array([Pinned(np)._tiles(tile)])
 
 
 def _factors(name: str, x: np.ndarray, options: dict[str, Any]) -> tuple:

@@ -17,6 +17,7 @@ from .bits import SAME, Apart, Difference, LeftOut, equal, in_words, merged
 from .runs import bound, exactness, exceptions, flushed, largest, reference, run, slow_steps, stepped, within
 
 START = 10  # steps of a recorded trajectory, for a backend that is slow
+USUAL, BRIEF = 14, 9  # steps with gradients of every kind, and where a step takes milliseconds
 
 
 def matches_reference(
@@ -89,7 +90,7 @@ def same_bits(
 
 
 def agrees(
-    optimizer: Any, backend: str, *, dtype: str = "float32", steps: int = 14, shapes: Shapes = SMALL,
+    optimizer: Any, backend: str, *, dtype: str = "float32", steps: int | None = None, shapes: Shapes = SMALL,
     feed: Feed | None = None,
 ) -> Apart:  # fmt: skip
     """The bits of NumPy in every step or, where the class of the program promises less, its stated bound.
@@ -100,7 +101,8 @@ def agrees(
         raise LeftOut("NumPy's own operations are the reference")
     runs = backends.load(backend)
     most, stated = bound(optimizer, runs, dtype, shapes), exceptions(runs)
-    feed = feed or Feed(bad_from=1 + steps // 2)
+    steps = steps or (BRIEF if slow_steps(backend) else USUAL)
+    feed = feed or Feed(bad_from=1 + 2 * steps // 3)  # after each of the special values by itself
     feed = replace(feed, subnormals=feed.subnormals and "subnormals" not in stated)
     feed = replace(feed, tame=feed.tame or exactness(optimizer, shapes) == CALL)
     theirs = _reference(optimizer, dtype, steps, shapes, feed)
