@@ -24,7 +24,9 @@ def blocks(name: str, language: str) -> list[tuple[int, str]]:
 
 def test_the_catalogue_of_the_readme_names_every_optimizer():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    missing = [name for name, entry in entries().items() if entry.kind == OPTIMIZER and not re.search(rf"`{name}\b", text)]
+    missing = [
+        name for name, entry in entries().items() if entry.kind == OPTIMIZER and not re.search(rf"`{name}\b", text)
+    ]
     assert not missing, f"README.md, The catalogue: add {missing}"
 
 
