@@ -56,7 +56,7 @@ def shapes(u):
     q, r = xp.linalg.qr(xp.concat([gram, one], axis=0))
     whole = xp.matmul(vectors * xp.sqrt(values), vectors.mT) + xp.matmul(left * singular, right)
     modulo = s % 0.3 + 0.01 * (s // 0.3)
-    again = xp.matmul(q, r)  # its signs are a matter of taste, the product is not
+    again = xp.matmul(q, r)[1:]  # its signs are a matter of taste, the product is not
     return {
         "u": xp.matmul(s, whole) + ordered + turned + modulo + (means + sums / sums.size) * xp.sum(again) / again.size
     }
