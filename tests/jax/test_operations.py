@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+import samestep as ss
 from samestep import backend as backends
 from samestep.trace.ops import ELEMENTWISE, FREE, OPS, REDUCTIONS, ULP
 from samestep_jax.namespace import EAGER, Fenced, wide
@@ -66,6 +67,22 @@ def test_elementwise(backend, dtype):
                 assert harness.ulps(x, y)[seen].max() <= ULP, f"{name}, leaf {k}"
             else:
                 harness.same_bits(x[seen], y[seen], f"{name}, leaf {k}")
+
+
+@ss.direction()
+def thirds(u, *, third=3.0):
+    """Quotients by arrays of one number, of which XLA would take the reciprocal."""
+    xp = ss.array_namespace(u)
+    return {"u": u / xp.full_like(u, 3.0) + u / xp.full_like(u, third) + u / 3.0}
+
+
+def test_no_quotient_by_one_number_is_a_product():
+    optimizer, rng = ss.chain(thirds(), ss.descend(1.0)), np.random.default_rng(0)
+    params, grads = rng.standard_normal((2, 1000)).astype(np.float32)
+    wanted, _ = optimizer.step(params, grads, optimizer.init(params))
+    given = jax.numpy.asarray(params)
+    found, _ = optimizer.step(given, jax.numpy.asarray(grads), optimizer.init(given))
+    harness.same_bits(np.asarray(found), wanted)
 
 
 @floats
