@@ -81,7 +81,7 @@ def run(
     ]
     reason = backend.refuses(program, described[0].signature)
     assert reason is None, reason
-    batch = _batch(program, Choice(backend, ""), described, list(range(size)))
+    batch = _batch(program, Choice(backend, ""), described, list(range(size)), ())
     scalars = {n for n in program.slots if not program.outputs[n].is_array}
     stored = [name for name, node in program.outputs.items() if node.is_array]
     named = dict.fromkeys(["p", "grad", *program.arrays, *stored])

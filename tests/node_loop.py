@@ -216,6 +216,8 @@ def run(program, leaves, *, t=1, number=None, slots=None, givens=None, groups=No
                 return np.float64(ts[k])
             case "number":
                 return np.float64(numbers[k](node.attr, float(values[node.args[0].index][k])))
+            case "per_leaf":
+                return np.float64(numbers[k](node.attr, 0.0))
             case "given":
                 return np.float64(givens[node.attr])
             case "ndim" | "size":

@@ -204,7 +204,7 @@ def corners(optimizer: Any, backend: str, *, dtype: str = "float32") -> Apart:
 
 def _reads_more(program: Program) -> bool:
     """Whether what a leaf is counts, beside its values: its shape, or its path."""
-    return program.reads_shape or any(node.op == "path" for node in program.nodes)
+    return program.reads_shape or any(node.op in ("path", "per_leaf") for node in program.nodes)
 
 
 def wakes_late(optimizer: Any, backend: str, *, dtype: str = "float32", shapes: Shapes = SMALL) -> Apart:

@@ -15,6 +15,7 @@ from .algorithms.adashift import adashift, scale_by_adashift
 from .algorithms.adax import adax, adaxw, scale_by_adax
 from .algorithms.ademamix import ademamix, scale_by_ademamix
 from .algorithms.adopt import adopt, scale_by_adopt
+from .algorithms.amos import amos, amos_step
 from .algorithms.asgd import asgd, asgd_step
 from .algorithms.c_adamw import c_adamw, c_lion
 from .algorithms.came import came, scale_by_came
@@ -79,6 +80,7 @@ from .modifiers.accumulate import accumulate
 from .modifiers.adaptive_clip import adaptive_clip
 from .modifiers.add_noise import add_noise
 from .modifiers.agd import agd
+from .modifiers.amos_schedule import amos_schedule
 from .modifiers.cautious import cautious
 from .modifiers.centralize import centralize
 from .modifiers.clip import clip_by_global_norm, clip_by_norm, clip_by_value
@@ -117,6 +119,7 @@ from .page import (
     kept,
     nonnegative,
     ones,
+    per_leaf,
     positive,
     rows,
     scalar,
@@ -162,6 +165,9 @@ __all__ = [
     "ademamix",
     "adopt",
     "agd",
+    "amos",
+    "amos_schedule",
+    "amos_step",
     "array_namespace",
     "asgd",
     "asgd_step",
@@ -242,6 +248,7 @@ __all__ = [
     "ones",
     "online_rmsprop",
     "padam",
+    "per_leaf",
     "positive",
     "prodigy",
     "radam",

@@ -31,8 +31,9 @@ WRITES = {
 class Bus:
     """What flows through a chain while it is traced."""
 
-    def __init__(self, shape: tuple[int, ...], floors: Floors = ()) -> None:
+    def __init__(self, chain: Chain, shape: tuple[int, ...], floors: Floors = ()) -> None:
         self.tracer = Tracer(shape, dict(floors))
+        self.per_leaf = chain.per_leaf
         source = self.tracer.source
         self.p = self.start = source("input", "p", ARRAY)
         self.u = self.g = self.grad = source("input", "grad", ARRAY)
@@ -192,6 +193,8 @@ class Bus:
         for key, hyper in part.page.hypers.items():
             if key == "lr" and self.lr is not None:
                 found[key] = self.lr
+            elif hyper.number and part.qualify(key) in self.per_leaf:
+                found[key] = self.tracer.source("per_leaf", part.qualify(key), Kind(Rank.LEAF))
             elif hyper.number and key not in found:
                 rank = max(Rank.HOST, self.t.node.kind.rank)
                 found[key] = self.tracer.source("number", part.qualify(key), Kind(rank), self.t)
@@ -271,7 +274,7 @@ def _positional(function) -> tuple[str, ...]:
 
 def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     """The program of a step for a leaf of this shape."""
-    bus = Bus(shape, floors)
+    bus = Bus(chain, shape, floors)
     leading = next((name for name, spec, _ in chain.slots() if spec.leads), None)
     if leading is not None:
         bus.p = bus.start = bus.tracer.source("input", leading, ARRAY)

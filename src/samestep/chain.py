@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from .bus import Floors, trace
-from .errors import ChainError, HyperparameterError, names
-from .hypers import Hyper
+from .errors import ChainError, HyperparameterError, names, where
+from .hypers import Hyper, PerLeaf
 from .page import KINDS, SECOND, Part
 from .points import trace_point
 from .slots import Slot
@@ -86,6 +86,24 @@ class Chain:
                     )
                 found[name] = value
         return found
+
+    @cached_property
+    def per_leaf(self) -> frozenset[str]:
+        """The numbers that are another for each leaf: what decides the program is which these are, not their values."""
+        return frozenset(name for name, value in self.numbers.items() if isinstance(value, PerLeaf))
+
+    def at_leaf(self, name: str, path: str, shape: tuple[int, ...]) -> float:
+        """Such a number for one leaf."""
+        try:
+            value = self.numbers[name].function(path, shape)
+        except Exception as error:
+            error.add_note(f"in per_leaf of {name}, for {where(path)} of shape {shape}")
+            raise
+        try:
+            return self.check(name, value)
+        except HyperparameterError as error:
+            rule = f"per_leaf of {name} gave {value!r:.80} for {where(path)} of shape {shape}"
+            raise HyperparameterError(f"{rule}: {error}") from None
 
     @cached_property
     def hypers(self) -> dict[str, list[Hyper]]:
@@ -166,7 +184,7 @@ class Chain:
     @property
     def structure(self) -> tuple:
         """What decides the program."""
-        return (self.shared, tuple(part.structure for part in self.parts))
+        return (self.shared, self.per_leaf, tuple(part.structure for part in self.parts))
 
     def program(self, shape: tuple[int, ...], floors: Floors = ()) -> Program:
         """The program for a leaf of this shape; traced once for all leaves that answer its questions the same way.
@@ -189,7 +207,7 @@ def _replace(parts: list[Part], part: Part) -> None:
     page = part.page
     replaced = next((other for other in parts if other.page is page.replaces), None)
     if replaced is not None:
-        values = Chain((replaced, part)).numbers
+        values = {**Chain((replaced, part)).numbers, **dict(part.values)}
         parts.remove(part)
         parts[parts.index(replaced)] = Part(page, tuple((k, values[k]) for k in page.hypers if k in values), part.name)
     elif page.replaces is not None and "lr" not in part.numbers:

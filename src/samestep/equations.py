@@ -216,7 +216,7 @@ class Equations:
             return _number(node.attr)  # type: ignore[arg-type]
         if op in ("input", "state_number", "state_scalar"):
             return Text(style.symbol(str(node.attr), "now" if node.attr == "grad" else "old"))
-        if op in ("number", "given"):
+        if op in ("number", "given", "per_leaf"):
             return Text(style.symbol(str(node.attr)))
         if op == "t":
             return Text("t")

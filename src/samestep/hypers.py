@@ -29,6 +29,40 @@ count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
 
 
 @dataclass(frozen=True)
+class PerLeaf:
+    """A number that is another for each leaf."""
+
+    function: Callable[[str, tuple[int, ...]], float]
+
+    def __repr__(self) -> str:
+        return f"per_leaf({self.function!r})"
+
+
+def per_leaf(function: Callable[[str, tuple[int, ...]], float]) -> PerLeaf:
+    """A hyperparameter that depends on the leaf: in place of a number, wherever a run-time number may stand.
+
+    Args:
+        function: (path, shape) -> number. The path is the keys and indices joined by dots, as in `groups`.
+
+    It is called once for each leaf and structure of params, never in a step; another function is no new program. Where
+    it is given, the number cannot be overridden in a step, and a number slot cannot start as it.
+
+    Raises:
+        HyperparameterError: it is no function; at the first step, or at `init` where a slot starts as it: it gave no
+            number, or one outside the domain.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt = ss.sgd(ss.per_leaf(lambda path, shape: 1.0 if path == "bias" else 0.5 / shape[0]))
+    >>> params = {"bias": np.array([1.0]), "weight": np.array([1.0, 1.0])}
+    >>> opt.step(params, params, opt.init(params))[0]
+    {'bias': array([0.]), 'weight': array([0.75, 0.75])}
+    """
+    if not callable(function):
+        raise HyperparameterError(f"per_leaf takes a function of path and shape; got {function!r}")
+    return PerLeaf(function)
+
+
+@dataclass(frozen=True)
 class Hyper:
     """One hyperparameter of a page, as its signature declares it."""
 
@@ -51,7 +85,7 @@ class Hyper:
         if value is None and self.optional:
             return None
         if self.number:
-            return value if callable(value) else self.check_number(value)
+            return value if callable(value) or isinstance(value, PerLeaf) else self.check_number(value)
         if self.choices is not None:
             listed = any(value is c or (type(value) is type(c) and value == c) for c in self.choices)
             if not listed and not isinstance(value, self.others):

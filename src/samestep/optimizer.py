@@ -280,7 +280,7 @@ class Optimizer:
         return verbs.restarted(self, params, state, reset)
 
     def hyperparameters(self, step: int = 0) -> dict[str, Any]:
-        """Every run-time number as it is at a count of completed steps; with groups, a dict by pattern.
+        """Every run-time number as it is at a count of completed steps, or `per_leaf`; with groups, a dict by pattern.
 
         Args:
             step: the count, 0 before the first step.
@@ -297,7 +297,8 @@ class Optimizer:
         step = int(step)
         found = {
             branch.pattern: {
-                name: branch.chain.check(name, states.schedule_at(v, step)) for name, v in branch.chain.numbers.items()
+                name: v if name in branch.chain.per_leaf else branch.chain.check(name, states.schedule_at(v, step))
+                for name, v in branch.chain.numbers.items()
             }
             for branch in self.branches
             if branch.chain is not None

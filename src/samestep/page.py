@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ChainError, HyperparameterError, names
-from .hypers import count, declared, fraction, nonnegative, positive, unit
+from .hypers import count, declared, fraction, nonnegative, per_leaf, positive, unit
 from .slots import as_slot, cols, copy, full, full_gradient, given, kept, ones, rows, scalar, stale, zeros
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "kept",
     "nonnegative",
     "ones",
+    "per_leaf",
     "positive",
     "rows",
     "scalar",

@@ -35,6 +35,12 @@ class Leaf:
     param: str
     grad: str | None  # None: it has no gradient in this step
     branch: int
+    table: tuple[int, ...] | None = None  # the shape of the leaf whose rows these are
+
+    @property
+    def whole(self) -> tuple[str, tuple[int, ...]]:
+        """The path and the shape that the user knows."""
+        return self.path, self.shape if self.table is None else self.table
 
     @property
     def complex(self) -> bool:
@@ -194,7 +200,9 @@ def build(
         key = (program, leaf.signature, leaf.complex, choice.backend.name)
         groups.setdefault(key, []).append(i)
         choices[key] = choice
-    batches = tuple(_batch(key[0], choices[key], [leaves[i] for i in found], found) for key, found in groups.items())
+    batches = tuple(
+        _batch(key[0], choices[key], [leaves[i] for i in found], found, chains) for key, found in groups.items()
+    )
     return Plan(spec, tuple(leaves), batches, programs, libraries.of_leaves(arrays))
 
 
@@ -261,12 +269,14 @@ def find_program(chain: Chain | None, leaf: Leaf, floors: Floors = ()) -> Progra
     return program
 
 
-def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[int]) -> Batch:
+def _batch(
+    program: Program, choice: Choice, leaves: list[Leaf], places: list[int], chains: Sequence[Chain | None]
+) -> Batch:  # fmt: skip
     shapes = [leaf.real_shape for leaf in leaves]
     statics = {
-        node.index: np.array([_static(node, leaf) for leaf in leaves], dtype=float)
+        node.index: np.array([_static(node, leaf, chains) for leaf in leaves], dtype=float)
         for node in program.nodes
-        if node.op in ("size", "ndim", "dim", "path", "epsilon")
+        if node.op in ("size", "ndim", "dim", "path", "epsilon", "per_leaf")
     }
     return Batch(
         program=program,
@@ -280,13 +290,14 @@ def _batch(program: Program, choice: Choice, leaves: list[Leaf], places: list[in
     )
 
 
-def _static(node: Node, leaf: Leaf) -> float:
+def _static(node: Node, leaf: Leaf, chains: Sequence[Chain | None]) -> float:
     """A number that is known of a leaf before any step; of its path, with the stream behind a zero byte, the CRC-32."""
     if node.op == "path":
         return crc32("\0".join([leaf.path, str(node.attr)] if node.attr else [leaf.path]).encode())
     if node.op == "epsilon":
         return EPSILON[leaf.signature.param]
-    return static_value(node, leaf.real_shape)
+    chain = chains[leaf.branch] if node.op == "per_leaf" else None
+    return static_value(node, leaf.real_shape) if chain is None else chain.at_leaf(str(node.attr), *leaf.whole)
 
 
 def for_point(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any], inline: bool, point: str) -> Plan:
@@ -303,7 +314,7 @@ def for_point(plan: Plan, chains: Sequence[Chain | None], arrays: Sequence[Any],
     for (program, _, _), found in groups.items():
         array = arrays[found[0]]
         choice = Choice(_inline(array) if inline else own(array), "eval_params" if point == "eval" else "query")
-        batches.append(_batch(program, choice, [plan.leaves[i] for i in found], found))
+        batches.append(_batch(program, choice, [plan.leaves[i] for i in found], found, chains))
     return replace(plan, batches=tuple(batches))
 
 

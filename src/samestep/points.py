@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def trace_point(chain: Chain, shape: tuple[int, ...], point: str) -> Program:
     """The program of a point: "eval", the parameters to evaluate at, or "x" or "snapshot" of a query."""
-    bus = Bus(shape)
+    bus = Bus(chain, shape)
     result, of = _evaluated(bus, chain) if point == "eval" else _queried(bus, chain, point)
     nodes = reachable([result])
     for node in nodes:

@@ -180,8 +180,8 @@ class Table:
 
         params = taken(self.leaves)
         described = tuple(
-            replace(plan.leaves[piece.leaf], shape=tuple(p.shape), grad=None if g is None else name(g))
-            for piece, p, g in zip(pieces, params, given, strict=True)
+            replace(leaf, shape=tuple(p.shape), grad=None if g is None else name(g), table=leaf.shape)
+            for leaf, p, g in zip((plan.leaves[piece.leaf] for piece in pieces), params, given, strict=True)
         )
         spec = optree.tree_structure([0] * size, namespace=trees.NAMESPACE)  # type: ignore[arg-type]
         virtual = self.stepper.planned(spec, described, params, "eval" if grads is None else "")

@@ -13,7 +13,7 @@ from . import params as trees
 from .chain import Chain
 from .complexes import from_pairs, to_pairs
 from .dtypes import dtype_name, name
-from .errors import StateError, names, where
+from .errors import HyperparameterError, StateError, names, where
 from .evaluate import library
 from .page import Part
 from .plan import Leaf, Plan
@@ -31,15 +31,20 @@ def schedule_at(value: Any, step: int) -> Any:
 class AtZero(Mapping[str, Any]):
     """The hyperparameters of a part at count 0; only a schedule that is read is called."""
 
-    def __init__(self, chain: Chain, part: Part) -> None:
+    def __init__(self, chain: Chain, part: Part, leaf: Leaf | None) -> None:
         self.chain = chain
         self.part = part
+        self.leaf = leaf
         self.options = dict(part.options)
 
     def __getitem__(self, key: str) -> Any:
         if key in self.options:
             return self.options[key]
         name = self.part.qualify(key)
+        if name in self.chain.per_leaf:
+            if self.leaf is None:
+                raise HyperparameterError(f"a slot that is one number starts as {name}, so {name} cannot be per_leaf")
+            return self.chain.at_leaf(name, *self.leaf.whole)
         return self.chain.check(name, schedule_at(self.chain.numbers[name], 0))
 
     def __iter__(self) -> Iterator[str]:
@@ -49,9 +54,9 @@ class AtZero(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def start(chain: Chain, spec: Slot, part: Part, xp: Any, p: Any) -> Any:
+def start(chain: Chain, spec: Slot, part: Part, xp: Any, p: Any, leaf: Leaf | None = None) -> Any:
     """The first value of a slot, from the parameter in its compute dtype."""
-    value = spec.start(xp, p, AtZero(chain, part)) if callable(spec.start) else spec.start
+    value = spec.start(xp, p, AtZero(chain, part, leaf)) if callable(spec.start) else spec.start
     if spec.shape == "number":
         return float(value)
     return xp.asarray(value, dtype=p.dtype, device=libraries.of(p).device(p))
@@ -67,7 +72,7 @@ def initial(chain: Chain, program: Program, leaf: Leaf, array: Any) -> dict[str,
         p = xp.astype(p, dtype) if p.dtype != dtype else p
         for slot, spec, part in chain.slots():
             if slot in program.slots:
-                value = start(chain, spec, part, xp, p)
+                value = start(chain, spec, part, xp, p, leaf)
                 if leaf.complex and spec.shape == "array":
                     value = from_pairs(xp, value, array, in_place=False)
                 found[slot] = xp.asarray(value, copy=True) if _shares(value, p, array) else value
@@ -95,7 +100,7 @@ def slot_layout(chain: Chain, slot: str, leaf: Leaf) -> tuple[tuple[int, ...], s
     if spec.shape_of is not None:
         return spec.shape_of(leaf.shape), dtype
     p = np.broadcast_to(np.zeros((), leaf.signature.compute), leaf.shape)
-    return tuple(start(chain, spec, part, np_namespace(), p).shape), dtype
+    return tuple(start(chain, spec, part, np_namespace(), p, leaf).shape), dtype
 
 
 def copied(value: Any) -> Any:

@@ -130,7 +130,7 @@ OWN: dict[str, Op] = {
 # Leaves of the graph, and the one step from leaf values to a total: the evaluator gives these, no printer spells them.
 SOURCES = (
     "const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "path", "epsilon",
-    "total",
+    "per_leaf", "total",
 )  # fmt: skip
 
 OPS: dict[str, Op] = {**ELEMENTWISE, **REDUCTIONS, **FREE, **OWN}

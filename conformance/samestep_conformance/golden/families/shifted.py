@@ -1,4 +1,4 @@
-"""Moments of older gradients: adashift."""
+"""Moments of older gradients, and a decay made of the step: adashift, amos."""
 
 from ..case import Case
 from ..oracles import Named, po
@@ -15,5 +15,11 @@ CASES = [
         "adashift_each",
         lambda ss: ss.adashift(0.01, keep=1, reduce="none", eps=1e-2),
         po("AdaShift", 0.01, keep_num=1, reduce_func=None, eps=1e-2),
+    ),
+    Case("amos", lambda ss: ss.amos(0.1), po("Amos", 0.1, eps=1e-30)),
+    Case(
+        "amos_momentum",
+        lambda ss: ss.amos(wave(0.2), beta=0.98, momentum=0.9, c=0.5, d=0.1),
+        po("Amos", wave(0.2), beta=0.98, momentum=0.9, c_coef=0.5, d_coef=0.1, eps=1e-30),
     ),
 ]
