@@ -68,6 +68,7 @@ def test_the_lines_compute_the_step(case):
             g = problem.gradient(problem.params() | params, t)["w"]
             names = {k.replace(".", "_"): v["w"] if isinstance(v, dict) else v for k, v in state.items()}
             names |= {k.replace(".", "_"): v for k, v in optimizer.hyperparameters(t - 1).items()}
+            names |= {k: optimizer.chains[0].at_leaf(k, "w", params["w"].shape) for k in optimizer.chains[0].per_leaf}
             names |= {"p": params["w"], "g": g, "t": float(t), "size": g.size}
             with np.errstate(all="ignore"):
                 exec(code, dict(FUNCTIONS), names)

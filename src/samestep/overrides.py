@@ -32,7 +32,9 @@ def checked(optimizer: Optimizer, overrides: dict[str, Any]) -> dict[str, Any]:
         if key not in known:
             _unknown(optimizer, key, known | inputs, chains)
         if any(key in chain.per_leaf for chain in chains):
-            raise HyperparameterError(f"{key} is another number for each leaf, fixed when the optimizer is built")
+            raise HyperparameterError(
+                f"{key} is another number for each leaf, fixed when the optimizer is built: build another with per_leaf"
+            )
         if libraries.deferred(value):
             found[key] = _zero_d(key, value)
             continue
