@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from . import libraries
 from .bus import Floors, trace
 from .errors import ChainError, HyperparameterError, names, where
 from .hypers import Hyper, PerLeaf
@@ -66,7 +67,8 @@ class Chain:
         other = next((part for part in self.parts if part.page.kind == "direction"), None)
         if owner is not None and other is not None:
             raise ChainError(
-                f"{owner.page.__name__} takes no direction part such as {other.page.__name__}: {owner.page.alone}"
+                f"{owner.page.__name__} takes no direction part such as {other.page.__name__}: {owner.page.alone}. "
+                "Leave it out."
             )
         if taken := {"step", "row_step"} & set(slots):
             raise ChainError(f"a slot cannot be called {names(taken)}: the state keeps its count there")
@@ -124,8 +126,28 @@ class Chain:
     def check(self, name: str, value: Any) -> float:
         """A value of a run-time number, inside every domain that its pages declare."""
         for hyper in self.hypers[name]:
-            value = hyper.check_number(value)
+            value = hyper.check_number(value, name)
         return value
+
+    def at(self, name: str, count: int, group: str = "") -> Any:
+        """A run-time number, or what its schedule says at a count of completed steps; or an error that says so."""
+        value = self.numbers[name]
+        return self.scheduled(name, value, count, group) if callable(value) else self.check(name, value)
+
+    def scheduled(self, name: str, schedule: Callable[[int], Any], count: int, group: str = "") -> Any:
+        """What a schedule says at a count; what is not known yet is returned as it is."""
+        at = f"the schedule of {name}{group} at count {count}"
+        try:
+            value = schedule(count)
+        except Exception as error:
+            error.add_note(f"in {at}")
+            raise
+        if libraries.deferred(value):  # of a known count too, JAX computes nothing while it traces
+            return value
+        rule = next((rule for hyper in self.hypers[name] if (rule := hyper.wrong(value)) is not None), None)
+        if rule is not None:
+            raise HyperparameterError(f"{at} gave {value!r:.80}: {name} {rule}. Let it return such a number.")
+        return float(value)
 
     def require(self, given: dict[str, Any]) -> None:
         """Every number without a default has a value."""
@@ -140,7 +162,10 @@ class Chain:
         parts = []
         for part in self.parts:
             changed = {key: values[part.qualify(key)] for key in part.page.hypers if part.qualify(key) in values}
-            checked = {key: part.page.hypers[key].check(value) for key, value in changed.items()}
+            checked = {
+                key: value if callable(value) or isinstance(value, PerLeaf) else self.check(part.qualify(key), value)
+                for key, value in changed.items()
+            }
             parts.append(Part(part.page, tuple({**dict(part.values), **checked}.items()), part.name))
         return Chain(tuple(parts), self.shared)
 

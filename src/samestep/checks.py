@@ -69,10 +69,11 @@ def gradient(path: str, param: Any, grad: Any, shape: tuple[int, ...]) -> None:
             f"got {tuple(grad.shape)}: reshape it, or sum over what was broadcast"
         )
     if name(grad) not in COMPUTE:
-        raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}")
+        raise LeafError(f"{where(path)}: the gradient is {name(grad)}; it must be one of {', '.join(COMPUTE)}: cast it")
     if (name(grad) in COMPLEX) != (name(param) in COMPLEX):
         raise LeafError(
-            f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real"
+            f"{where(path)}: the param is {name(param)} and its gradient {name(grad)}: both complex or both real; "
+            "take the real part, or make the param complex"
         )
 
 

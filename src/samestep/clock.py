@@ -37,7 +37,8 @@ class Clock:
             wanted = {self.branches[i].pattern for i in having}
             if not isinstance(value, dict) or set(value) != wanted:
                 raise StateError(
-                    f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r}"
+                    f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r:.80}. "
+                    f"{states.AGAIN}"
                 )
             by_branch = {i: value[self.branches[i].pattern] for i in having}
         return {
@@ -59,7 +60,7 @@ class Clock:
             wrong = next(i for i in set(range(len(found))).difference(having.tolist()) if found[i] is not None)
             raise StateError(
                 f"slot {slot!r} of the state at {where(self.plan.leaves[wrong].path)} must be None, since the leaf "
-                f"has none; got {found[wrong]!r:.80}"
+                f"has none; got {found[wrong]!r:.80}. {states.AGAIN}"
             )
         return numbers
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .chain import Chain
-from .errors import ChainError, where
+from .errors import ChainError
 from .groups import DEFAULT, Branch, Freeze, overridden
 from .optimizer import Optimizer, Refusals
 from .page import Part
@@ -113,13 +113,11 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
         if isinstance(value, Freeze):
             branches.append(Branch(pattern, None, repr(value)))
         elif isinstance(value, Mapping):
-            branches.append(Branch(pattern, overridden(base, value), repr(dict(value))))
+            branches.append(Branch(pattern, overridden(base, pattern, value), repr(dict(value))))
         elif isinstance(value, Optimizer):
             branches.append(Branch(pattern, _single(value, "stand inside groups"), repr(value)))
         else:
-            raise ChainError(
-                f"the group {where(str(pattern))} is an optimizer, a dict of numbers or freeze(); got {value!r}"
-            )
+            raise ChainError(f"the group {pattern!r} is an optimizer, a dict of numbers or freeze(); got {value!r:.80}")
     if not branches or any(b.pattern == DEFAULT for b in branches):
         raise ChainError(
             f"groups need at least one pattern, and none called {DEFAULT!r}; without one, use the optimizer itself"

@@ -66,8 +66,8 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
             shown = [f"{k}={v!r}" for k, v in chosen.items() if _differs(k, v, usual[k])]
             label = f"{function.__name__}({', '.join(shown)})"
             only = joined.branches[0]
-            have = set(only.chain.numbers) | set(only.chain.options)  # type: ignore[union-attr]
-            refused = tuple((k, _refusal(k, hypers)) for k in chosen if k not in have)
+            have = only.chain.numbers | only.chain.options  # type: ignore[union-attr]
+            refused = tuple((k, _refusal(k, v, hypers)) for k, v in chosen.items() if have.get(k) is None)
             return Optimizer(joined.branches, label, refused)
 
         constructor.__signature__ = signature  # type: ignore[attr-defined]
@@ -85,10 +85,10 @@ def _signature(own: Any, added: dict[str, Hyper]) -> inspect.Signature:
     return inspect.Signature(found, return_annotation=Optimizer)
 
 
-def _refusal(key: str, hypers: dict[str, Hyper]) -> str:
-    if key in hypers and hypers[key].number:
-        return f"this optimizer was built without {key} (it was 0): build it with {key}=... to change it later"
-    return f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
+def _refusal(key: str, value: Any, hypers: dict[str, Hyper]) -> str:
+    if key in hypers and hypers[key].number and not callable(value):
+        return f"this optimizer was built without {key} (it was {value})"
+    return f"{key} is an option, fixed when the optimizer is built"
 
 
 def _differs(key: str, value: Any, default: Any) -> bool:

@@ -46,6 +46,11 @@ class Branch:
         )
 
 
+def in_group(branches: Sequence[Branch], i: int) -> str:
+    """How a message says which group a number is of; nothing where there is one."""
+    return f" in the group {branches[i].pattern!r}" if len(branches) > 1 else ""
+
+
 def assign(branches: Sequence[Branch], paths: Sequence[str]) -> tuple[int, ...]:
     """The branch of every leaf; the last branch takes what no pattern matches."""
     last = len(branches) - 1
@@ -64,11 +69,21 @@ def assign(branches: Sequence[Branch], paths: Sequence[str]) -> tuple[int, ...]:
     return found
 
 
-def overridden(chain: Chain, values: Mapping[str, Any]) -> Chain:
-    """The same chain with other numbers."""
+def overridden(chain: Chain, pattern: str, values: Mapping[str, Any]) -> Chain:
+    """The same chain with other numbers, for the leaves of a pattern."""
+    for key in values:
+        if key in chain.options:
+            raise HyperparameterError(
+                f"the group {pattern!r} changes {key}, an option, which a dict of numbers cannot: "
+                f"write an optimizer there that is built with {key}=..."
+            )
     unknown = [key for key in values if key not in chain.hypers]
     if unknown:
         raise HyperparameterError(
-            f"the default of the groups has no number {names(unknown)}; it has {names(chain.hypers)}"
+            f"the group {pattern!r} changes {names(unknown)}, and the default of the groups has no such number; "
+            f"it has {names(chain.hypers)}"
         )
-    return chain.replace(values)
+    try:
+        return chain.replace(values)
+    except HyperparameterError as error:
+        raise HyperparameterError(f"the group {pattern!r}: {error}") from None

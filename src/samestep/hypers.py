@@ -28,6 +28,9 @@ positive = Annotated[float, Domain("above 0", lambda x: x > 0)]
 count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
 
 
+EXAMPLES = (1e-3, 1.0, 5.0, -1.0)  # for messages about numbers without a default
+
+
 @dataclass(frozen=True)
 class PerLeaf:
     """A number that is another for each leaf."""
@@ -99,31 +102,46 @@ class Hyper:
         elif type(value) is not self.type and not (self.type is tuple and isinstance(value, tuple)):
             raise HyperparameterError(
                 f"{self.name} is an option of type {self.type.__name__}, fixed when the optimizer is built; "
-                f"got {value!r}"
+                f"got {value!r}: {self._instead()}"
             )
-        return self._in_domain(value)
+        outside = self._outside(value)
+        if outside is not None:
+            raise HyperparameterError(f"{self.name} {outside}; got {value!r}: {self._instead()}")
+        return value
 
-    def check_number(self, value: Any) -> float:
-        """A run-time number as a float; anything else, nan, and what lies outside the domain are refused."""
+    def check_number(self, value: Any, name: str | None = None) -> float:
+        """A run-time number as a float; `name` is what the chain calls it."""
+        rule, name = self.wrong(value), name or self.name
+        if rule is None:
+            return float(value)
+        remedy = self._instead(name)
+        if getattr(value, "shape", None) == () and "schedule" in rule:
+            remedy = f"one that is traced is given to a step: step(..., {name}=...)"
+        elif "nan" in rule:
+            remedy = "check what made it"
+        raise HyperparameterError(f"{name} {rule}; got {value!r:.80}: {remedy}")
+
+    def wrong(self, value: Any) -> str | None:
+        """The rule that a run-time number breaks: it is none, it is nan, or it lies outside the domain."""
         try:
             if isinstance(value, bool | str) or value is None:
                 raise TypeError
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            rule = f"{self.name} is a number (or a schedule: a callable of the step); got {value!r}"
-            traced = f"; one that is traced is given to a step: step(..., {self.name}=...)"
-            raise HyperparameterError(rule + traced if hasattr(value, "shape") else rule) from None
-        if number != number:
-            raise HyperparameterError(
-                f"{self.name} must be a number, not nan; check the schedule or the value that was passed"
-            )
-        return self._in_domain(number)
+            return "is a number (or a schedule: a callable of the step)"
+        return "must be a number, not nan" if number != number else self._outside(number)
 
-    def _in_domain(self, value: Any) -> Any:
-        for domain in self.domains:
-            if not domain.holds(value):
-                raise HyperparameterError(f"{self.name} must be {domain.words}; got {value!r}")
-        return value
+    def _outside(self, value: Any) -> str | None:
+        return next((f"must be {domain.words}" for domain in self.domains if not domain.holds(value)), None)
+
+    def _instead(self, name: str | None = None) -> str:
+        """What to write, with a value that is allowed: the default, if there is one."""
+        known = () if self.default is None or self.required else (self.default,)
+        examples = EXAMPLES if self.number else (1,) if self.type is int else ()
+        value = next((x for x in (*known, *examples) if self._outside(x) is None), ...)
+        shown, name = "..." if value is ... else repr(value), name or self.name
+        written = f"{name}={shown}" if name.isidentifier() else f"**{{{name!r}: {shown}}}"
+        return f"write {written}, or another such value"
 
 
 def declared(name: str, default: Any, annotation: Any) -> Hyper:

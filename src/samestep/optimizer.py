@@ -13,7 +13,7 @@ from . import params as trees
 from . import state as states
 from .chain import Chain
 from .errors import DonationError, HyperparameterError
-from .groups import DEFAULT, Branch, assign
+from .groups import DEFAULT, Branch, assign, in_group
 from .overrides import checked
 from .plan import describe, find_program
 from .step import Stepper
@@ -297,10 +297,10 @@ class Optimizer:
         step = int(step)
         found = {
             branch.pattern: {
-                name: v if name in branch.chain.per_leaf else branch.chain.check(name, states.schedule_at(v, step))
+                name: v if name in branch.chain.per_leaf else branch.chain.at(name, step, in_group(self.branches, i))
                 for name, v in branch.chain.numbers.items()
             }
-            for branch in self.branches
+            for i, branch in enumerate(self.branches)
             if branch.chain is not None
         }
         return found if len(self.branches) > 1 else found[DEFAULT]

@@ -30,10 +30,11 @@ def checked(optimizer: Optimizer, overrides: dict[str, Any]) -> dict[str, Any]:
             found[key] = value
             continue
         if key not in known:
-            _unknown(optimizer, key, known | inputs, chains)
+            _unknown(optimizer, key, value, known | inputs, chains)
         if any(key in chain.per_leaf for chain in chains):
             raise HyperparameterError(
-                f"{key} is another number for each leaf, fixed when the optimizer is built: build another with per_leaf"
+                f"{key} is another number for each leaf, fixed when the optimizer is built; got {value!r:.80}: "
+                "build another one with per_leaf"
             )
         if libraries.deferred(value):
             found[key] = _zero_d(key, value)
@@ -51,17 +52,20 @@ def checked(optimizer: Optimizer, overrides: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _unknown(optimizer: Optimizer, key: str, known: set[str], chains: list[Chain]) -> None:
-    if any(key in chain.options for chain in chains):
-        raise HyperparameterError(
-            f"{key} is an option, fixed when the optimizer is built: build another one with {key}=..."
-        )
-    if key in dict(optimizer.refused):
-        raise HyperparameterError(dict(optimizer.refused)[key])
-    raise HyperparameterError(f"this optimizer has no number {key!r}; step takes {names(sorted(known))}")
+def _unknown(optimizer: Optimizer, key: str, value: Any, known: set[str], chains: list[Chain]) -> None:
+    rule = dict(optimizer.refused).get(key)
+    if rule is None and any(key in chain.options for chain in chains):
+        rule = f"{key} is an option, fixed when the optimizer is built"
+    if rule is not None:
+        raise HyperparameterError(f"{rule}; got {value!r:.80}: build another one with {key}=...")
+    raise HyperparameterError(
+        f"this optimizer has no number {key!r}, here {value!r:.80}; step takes {names(sorted(known))}"
+    )
 
 
 def _zero_d(name: str, value: Any) -> Any:
     if getattr(value, "shape", ()) != ():
-        raise HyperparameterError(f"{name} is one number; got an array of shape {tuple(value.shape)}")
+        raise HyperparameterError(
+            f"{name} is one number; got an array of shape {tuple(value.shape)}: pass one of its entries"
+        )
     return value

@@ -120,19 +120,25 @@ def match(spec: Any, tree: Any, what: str) -> list:
     missing = [p for p in wants if p not in set(has)]
     extra = [p for p in has if p not in set(wants)]
     rule = f"{what} must be a nesting like the params, leaf by leaf ({len(has)} leaves against {len(wants)})"
+    remedy = (
+        "Make one of these params with init." if what.endswith("of the state") else
+        "Give None for a leaf without a gradient, and nothing that the params lack."
+    )  # fmt: skip
     if tree is None:
-        raise TreeError(f"{what} is None: {rule}")
+        raise TreeError(f"{what} is None: {rule}. {remedy}")
     inside = next(((p, q) for p in missing for q in extra if not p or q.startswith(f"{p}.")), None)
     if inside is not None:
-        raise TreeError(f"{what} has a container at {where(inside[0])}, where the params have an array: {rule}")
+        raise TreeError(
+            f"{what} has a container at {where(inside[0])}, where the params have an array: {rule}. {remedy}"
+        )
     if missing or extra:
         first = (
             f"{what} lacks {where(missing[0])}" if missing else f"{what} has {where(extra[0])}, which the params lack"
         )
-        order = (
-            " The order is step(params, grads, state)." if "step" in {p.split(".")[0] for p in (*has, *wants)} else ""
-        )
-        raise TreeError(f"{first}: {rule}.{order}" if order else f"{first}: {rule}")
+        if "step" in {p.split(".")[0] for p in (*has, *wants)}:
+            remedy = "The order is step(params, grads, state)."
+        raise TreeError(f"{first}: {rule}. {remedy}")
     raise TreeError(
-        f"{what} must be the same nesting as the params, containers too: got {other!s:.200}, not {spec!s:.200}"
+        f"{what} must be the same nesting as the params, containers too: got {other!s:.200}, not {spec!s:.200}. "
+        "Convert the containers."
     )

@@ -84,7 +84,8 @@ class Table:
         shape, library = leaf.shape[:1], package(array)
         if self.plan.programs[i] is None or not shape:
             raise StateError(
-                f"slot {slot!r} of {where(leaf.path)} must be None, since the leaf is frozen or has no rows"
+                f"slot {slot!r} of {where(leaf.path)} must be None, since the leaf is frozen or has no rows; "
+                f"got {type(value).__name__}. {states.AGAIN}"
             )
         if not hasattr(value, "dtype") or package(value) != library or tuple(value.shape) != shape:
             got = f"{type(value).__name__} of shape {tuple(getattr(value, 'shape', ()))}"
@@ -93,7 +94,7 @@ class Table:
                 f"{shape}; got {got}. The state is of other params: make one with init."
             )
         if dtype not in name(value):
-            raise StateError(f"slot {slot!r} of {where(leaf.path)} must be {dtype}; got {name(value)}")
+            raise StateError(f"slot {slot!r} of {where(leaf.path)} must be {dtype}; got {name(value)}. {states.AGAIN}")
 
     def _without_rows(self, slot: str, value: Any) -> Any:
         """A number slot, nan where it has a number for each row; those are kept apart."""
@@ -143,7 +144,7 @@ class Table:
         counts = np.full(len(rows), whole.done) if have is None else self._values(have, rows).astype(np.int64)
         if len(rows) and counts.min() < 0:
             at = f"slot {ROW_STEP!r} of {where(self.plan.leaves[i].path)}"
-            raise StateError(f"{at} counts completed steps, so it is at least 0; got {counts.min()}")
+            raise StateError(f"{at} counts completed steps, so it is at least 0; got {counts.min()}. {states.AGAIN}")
         self.read[i] = rows, counts
         kept = {s: self.numbers[s][i] for s in program.numbers if s in self.numbers}
         columns = {slot: self._values(x, rows).astype(float) for slot, x in kept.items() if x is not None}

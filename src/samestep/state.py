@@ -21,11 +21,7 @@ from .slots import Slot
 from .trace.graph import Program
 
 STEP = "step"
-
-
-def schedule_at(value: Any, step: int) -> Any:
-    """A number, or what a schedule says at a step."""
-    return value(step) if callable(value) else value
+AGAIN = "Pass the state that the last step returned, or make one with init."
 
 
 class AtZero(Mapping[str, Any]):
@@ -43,9 +39,11 @@ class AtZero(Mapping[str, Any]):
         name = self.part.qualify(key)
         if name in self.chain.per_leaf:
             if self.leaf is None:
-                raise HyperparameterError(f"a slot that is one number starts as {name}, so {name} cannot be per_leaf")
+                raise HyperparameterError(
+                    f"a slot that is one number starts as {name}, so {name} cannot be per_leaf: give it one number"
+                )
             return self.chain.at_leaf(name, *self.leaf.whole)
-        return self.chain.check(name, schedule_at(self.chain.numbers[name], 0))
+        return self.chain.at(name, 0)
 
     def __iter__(self) -> Iterator[str]:
         return (k for k in self.part.page.hypers if k in self.options or self.part.qualify(k) in self.chain.numbers)
@@ -135,8 +133,10 @@ def check_slots(
     keys = {STEP, *wanted, *numbers}
     if set(state) != keys:
         missing, extra = sorted(keys - set(state)), sorted(map(str, set(state) - keys))
+        odd = [f"lacks {names(missing)}"] if missing else []
+        odd += [f"has {names(extra)} too many"] if extra else []
         raise StateError(
-            f"the state is of another optimizer: it lacks {names(missing)} and has {names(extra)} too many. "
+            f"the state is of another optimizer: it {' and '.join(odd)}. "
             "Make one with init, or step with the optimizer that made this one."
         )
     lists = {slot: trees.match(plan.spec, state[slot], f"slot {slot!r} of the state") for slot in wanted}
@@ -159,8 +159,9 @@ def _check_slot(slot: str, leaf: Leaf, array: Any, value: Any, shape: tuple[int,
     at = f"slot {slot!r} of {where(leaf.path)}"
     if not hasattr(value, "dtype") or library(value) != library(array):
         raise StateError(
-            f"{at} must be an array of {library(array)}, as its param; "
-            f"got {type(value).__module__}.{type(value).__name__}. Convert the state, or make one with init."
+            f"{at} must be an array of {library(array)}, as its param; got "
+            f"{'None' if value is None else f'{type(value).__module__}.{type(value).__name__}'}. "
+            "Convert the state, or make one with init."
         )
     if tuple(value.shape) != shape:
         raise StateError(
@@ -180,7 +181,9 @@ def counts(state: Mapping[str, Any], plan: Plan) -> int | np.ndarray:
     if is_count(value):
         return count(value, "'step' of the state")
     if trees.is_leaf(value) and not plan.spec.is_leaf():
-        raise StateError(f"'step' of the state is an int, or a nesting of ints like the params; got {value!r:.80}")
+        raise StateError(
+            f"'step' of the state is an int, or a nesting of ints like the params; got {value!r:.80}. {AGAIN}"
+        )
     found = trees.leaves_of(plan.spec, value)
     if found is not None:
         for i in plan.frozen:
@@ -191,7 +194,7 @@ def counts(state: Mapping[str, Any], plan: Plan) -> int | np.ndarray:
     for i, (n, leaf, program) in enumerate(zip(found, plan.leaves, plan.programs, strict=True)):
         if not (n is None if program is None else is_count(n)):
             rule = "None, since the leaf is frozen" if program is None else "an int"
-            raise StateError(f"'step' of the state at {where(leaf.path)} is {rule}; got {n!r:.80}")
+            raise StateError(f"'step' of the state at {where(leaf.path)} is {rule}; got {n!r:.80}. {AGAIN}")
         found[i] = 0 if n is None else count(n, f"'step' of the state at {where(leaf.path)}")
     return np.array(found, np.int64)
 
@@ -209,7 +212,7 @@ def count(value: Any, what: str) -> int:
     """A count of completed steps as an int."""
     value = int(value)
     if value < 0:
-        raise StateError(f"{what} counts completed steps, so it is at least 0; got {value}")
+        raise StateError(f"{what} counts completed steps, so it is at least 0; got {value}. {AGAIN}")
     return value
 
 
@@ -221,4 +224,4 @@ def number(value: Any, slot: str, path: str | None = None) -> float:
         return float(value)
     except (TypeError, ValueError):
         at = "" if path is None else f" at {where(path)}"
-        raise StateError(f"slot {slot!r} of the state is a number{at}; got {value!r:.80}") from None
+        raise StateError(f"slot {slot!r} of the state is a number{at}; got {value!r:.80}. {AGAIN}") from None

@@ -21,7 +21,7 @@ from .clock import Clock
 from .complexes import from_pairs
 from .drive import Work, drive
 from .errors import HyperparameterError, names
-from .groups import Branch, assign
+from .groups import Branch, assign, in_group
 from .look import Quick, Seen, bind, careful
 from .plan import Batch, Leaf, Plan, build, describe, for_point
 from .second import checked, split
@@ -127,7 +127,7 @@ class Stepper:
                 value = values[name]
                 if not callable(value):
                     return value
-                found = scheduled(chain, name, value, max(int(clock) - 1, 0))
+                found = chain.scheduled(name, value, max(int(clock) - 1, 0), in_group(self.branches, branch))
                 if known and libraries.deferred(found):
                     raise HyperparameterError(
                         f"the schedule of {name} gave a number that cannot be known now, in a step in which all others "
@@ -229,7 +229,9 @@ class Stepper:
             try:
                 found[name] = value if libraries.deferred(value) else float(value)
             except (TypeError, ValueError):
-                raise HyperparameterError(f"{name} is a number; got {value!r:.80}") from None
+                raise HyperparameterError(
+                    f"{name} is a number; got {value!r:.80}: write step(..., {name}=1.0)"
+                ) from None
         return found
 
     def _works(self, plan: Plan, bounds: list, rows: list[tuple], slots: dict[str, list], givens: dict) -> list[Work]:
@@ -310,18 +312,3 @@ class Stepper:
                     old[...] = new
                     new = old
                 results(slot)[i] = new
-
-
-def scheduled(chain: Chain, name: str, schedule: Callable[[int], Any], count: int) -> float:
-    """What a schedule says at a count, or an error that says so."""
-    try:
-        value = schedule(count)
-    except Exception as error:
-        error.add_note(f"in the schedule of {name} at count {count}")
-        raise
-    if libraries.deferred(value):  # of a known count too, JAX computes nothing while it traces
-        return value
-    try:
-        return chain.check(name, value)
-    except HyperparameterError as error:
-        raise HyperparameterError(f"the schedule of {name} at count {count} gave {value!r:.80}: {error}") from None

@@ -36,7 +36,10 @@ def needs_refresh(optimizer: Optimizer, state: Any) -> Any:
     found = []
     for slot in sorted(_of(optimizer, "stale")):
         if not isinstance(state, dict) or slot not in state:
-            raise StateError(f"the state is of another optimizer: it lacks {slot!r}. Make one with init.")
+            raise StateError(
+                f"the state is of another optimizer: it lacks {slot!r}. "
+                "Make one with init, or ask the optimizer that made this one."
+            )
         found += optree.tree_leaves(state[slot], namespace=trees.NAMESPACE)
     due = [value != 0 for value in found]
     deferred = [value for value in due if libraries.deferred(value)]
@@ -54,7 +57,7 @@ def refreshed(optimizer: Optimizer, params: Any, full_grad: Any, state: Any) -> 
         plan = optimizer.stepper.plan(spec, leaves, given)
         slots = states.check_slots(state, plan, leaves, optimizer.chains, plan.number_slots)
         for i in plan.asleep:
-            raise LeafError(f"full_grad of {where(plan.leaves[i].path)} is None: zeros, where no data has a gradient")
+            raise LeafError(f"full_grad of {where(plan.leaves[i].path)} is None: give zeros where no data has one")
         new = dict(state)
         for slot in filled & slots.keys():
             new[slot] = trees.rebuild(

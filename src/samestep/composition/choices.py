@@ -44,7 +44,9 @@ def ruled(rule: str | Part, lr: Any) -> Part:
     part = rule if isinstance(rule, Part) else getattr(rules, rule)()
     own = dict(part.values)
     if "lr" not in part.page.hypers:
-        raise HyperparameterError(f"rule={part}: a rule has a number lr, of which its h is made")
+        raise HyperparameterError(
+            f"rule={part}: a rule has a number lr, of which its h is made: take one of samestep.rules"
+        )
     if own.setdefault("lr", lr) != lr:
         raise HyperparameterError(f"rule={part}: lr is the optimizer's, here {lr!r}: leave it out in the rule")
     return part.page(name=part.name, **own)
