@@ -337,9 +337,9 @@ def bad_states():
     return {
         "missing": (
             {k: v for k, v in good.items() if k != "v"},
-            r"another optimizer: it lacks 'v' and has none too many",
+            r"another optimizer: it lacks 'v'\. Make one with init",
         ),
-        "extra": ({**good, "w": 1}, r"lacks none and has 'w' too many"),
+        "extra": ({**good, "w": 1}, r"it has 'w' too many\. Make one with init"),
         "other": (ss.adam().init(tree()), "lacks 'mu_product'"),
         "amsgrad": (OPTIMIZERS["amsgrad"].init(tree()), "lacks 'mu_product' and has 'v_max' too many"),
         "string": ("state", "the state is the dict that init .* got str 'state'"),
@@ -349,7 +349,7 @@ def bad_states():
         "more": ({**good, "m": {**m, "c": m["a"]}}, "slot 'm' of the state has leaf 'c', which the params lack"),
         "container": ({**good, "m": {"a": m["a"], "b": tuple(m["b"])}}, "same nesting as the params, containers too"),
         "deeper": ({**good, "m": {"a": [m["a"]], "b": m["b"]}}, "slot 'm' of the state has a container at leaf 'a'"),
-        "none slot": ({**good, "m": {"a": m["a"], "b": [None, m["b"][1]]}}, slot + r" be an array of numpy.*NoneType"),
+        "none slot": ({**good, "m": {"a": m["a"], "b": [None, m["b"][1]]}}, slot + r" be an array of numpy.*got None"),
         "float slot": ({**good, "m": {"a": m["a"], "b": [0.0, m["b"][1]]}}, slot + r" be an array of numpy.*float"),
         "shape": (
             {**good, "m": {"a": m["a"], "b": [np.zeros(4), m["b"][1]]}},
