@@ -226,3 +226,24 @@ def test_under_jit(part):
     for g in np.random.default_rng(2).normal(size=(7, 3)).astype(np.float32):
         (p, state), (q, other) = optimizer.step(p, g, state), step(q, g, other)
         assert np.allclose(p, q, 1e-5, 1e-6)
+
+
+def test_a_gate_that_closes_behind_a_restart_does_not_undo_it():
+    """The restart comes in a call that only accumulates: what is accumulated then goes into slots that are new."""
+    opt = ss.chain(ss.warm_restart(6), ss.accumulate(2), ss.sgd(0.0, momentum=0.9))
+    params = np.array([1.0])
+    state, seen = opt.init(params), []
+    for _ in range(8):
+        params, state = opt.step(params, np.array([1.0]), state)
+        seen.append(float(state["m"][0]))
+    assert seen == pytest.approx([0.0, 1.0, 1.0, 1.9, 1.9, 2.71, 0.0, 1.0])
+
+
+def test_a_gate_that_closes_before_a_restart_holds_it_back():
+    opt = ss.chain(ss.accumulate(2), ss.warm_restart(2), ss.sgd(0.0, momentum=0.9))
+    params = np.array([1.0])
+    state, seen = opt.init(params), []
+    for _ in range(6):
+        params, state = opt.step(params, np.array([1.0]), state)
+        seen.append(float(state["m"][0]))
+    assert seen == pytest.approx([0.0, 1.0, 1.0, 1.9, 1.9, 1.0])

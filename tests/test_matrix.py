@@ -130,6 +130,7 @@ ELSEWHERE = {  # public parts that are no formula on the gradient
     ),
     "reduce_on_plateau": "makes lr, no gradient: tests/test_given.py",
     "add_noise": "its numbers are a hash: tests/test_random.py and the transcription",
+    "amos_schedule": "in place of descend: tests/transcriptions/amos.py; pairs with every optimizer are not here yet",
     "descend": "the end of a chain",
     "lookahead": "below, after every optimizer",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import TraceError, names
 from .page import SECOND, Page, Part
@@ -28,6 +28,14 @@ WRITES = {
 }  # besides slots
 
 
+class Reset(NamedTuple):
+    """Slots that start again."""
+
+    when: Symbol
+    concerns: Callable[[Part, str], bool]  # whether it is for a slot
+    gate: Symbol | None  # as it is where the reset stands: what closes behind it cannot undo it
+
+
 class Bus:
     """What flows through a chain while it is traced."""
 
@@ -43,7 +51,7 @@ class Bus:
         self.h0: Symbol | None = None  # and what it is before the first gradient; 0 unless it is said
         self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
         self.gate: Symbol | None = None
-        self.resets: list[tuple[Symbol, Callable[[Part, str], bool]]] = []  # a condition, and whether it is for a slot
+        self.resets: list[Reset] = []
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
         self.cycle: dict[str, Any] = {}  # what a gradient part says of the update parts
         self.directions: list[tuple[Part, dict[str, Symbol], Symbol]] = []  # what each wrote into its slots, and its u
@@ -51,6 +59,7 @@ class Bus:
         self.whole = True  # whether g is all of the gradient of a step
         self.outputs: dict[str, Symbol] = {}
         self.inputs: dict[str, Symbol] = {}
+        self.closed: dict[str, Symbol] = {}  # what a slot becomes when the gate is closed
         self.idle: dict[str, Symbol] = {}  # what a slot becomes when its page leaves it as it was handed
         self.givens: list[str] = []
         self.clocks: list[Node] = []  # inner ones, as gradient parts return them
@@ -117,10 +126,10 @@ class Bus:
         if "when" in result:
             self.gate = self._joined("logical_and", self.gate, result["when"])
         if "reset" in result:
-            self.resets.append((result["reset"], lambda part, slot: not part.page.slots[slot].lasts))
+            self.resets.append(Reset(result["reset"], lambda part, slot: not part.page.slots[slot].lasts, self.gate))
         if "restart" in result:
             chosen = self.chosen = result.get("slots")
-            self.resets.append((result["restart"], lambda part, slot: part.restarts(slot, chosen)))
+            self.resets.append(Reset(result["restart"], lambda part, slot: part.restarts(slot, chosen), self.gate))
         if "t" in result:
             self.t = result["t"]
         if "moves" in result:
@@ -213,15 +222,21 @@ class Bus:
         if spec.shape == "array":  # rows, cols and the like have a shape of their own
             kind = Kind(Rank.ARRAY, full=self._start(spec, hyper).node.kind.full)
         symbol = self.inputs[qualified] = self.tracer.source(op, qualified, kind)
-        idle = handed = symbol
-        for reset, concerns in self.resets:
-            if concerns(part, name):
-                idle = handed = self.tracer.apply("where", reset, self._start(spec, hyper), handed)
-        if self.gate is not None:
-            idle = self.tracer.apply("where", self.gate, handed, symbol)
+        handed = closed = symbol
+        for reset in self.resets:
+            if reset.concerns(part, name):
+                start = self._start(spec, hyper)
+                handed = self.tracer.apply("where", reset.when, start, handed)
+                if reset.gate is not self.gate:
+                    closed = self.tracer.apply("where", self._behind(reset), start, closed)
+        self.closed[qualified] = closed
+        idle = handed if self.gate is None else self.tracer.apply("where", self.gate, handed, closed)
         self.idle[qualified] = idle
         self.handed[qualified] = handed
         return handed
+
+    def _behind(self, reset: Reset) -> Symbol:
+        return self._joined("logical_and", reset.gate, reset.when)
 
     def _start(self, spec: Slot, hyper: dict[str, Any]) -> Symbol:
         value = spec.start(self.tracer.namespace, self.start, hyper) if callable(spec.start) else spec.start
@@ -235,10 +250,11 @@ class Bus:
         qualified = part.qualify(name)
         if spec.shape == "array":
             value = self._shaped_like_leaf(value)
-        if spec.shape == "number" and _sums(value.node, {reset.node for reset, _ in self.resets}):
+        starts = {symbol.node for reset in self.resets for symbol in (reset.when, self._behind(reset))}
+        if spec.shape == "number" and _sums(value.node, starts):
             self.shared.add(qualified)
         if self.gate is not None:
-            value = self.tracer.apply("where", self.gate, value, self.inputs[qualified])
+            value = self.tracer.apply("where", self.gate, value, self.closed[qualified])
         rank = value.node.kind.rank
         if spec.shape == "number" and rank > Rank.TOTAL:
             raise TraceError(
