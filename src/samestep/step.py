@@ -215,9 +215,10 @@ class Stepper:
         """An override that changes nothing is refused: some numbers are read by `init` alone."""
         unread = set(overrides) - plan.read if overrides and plan.batches else set()
         if unread:
+            shown = ", ".join(f"{key}={overrides[key]!r:.80}" for key in sorted(unread))
             raise HyperparameterError(
-                f"{names(sorted(unread))} cannot be overridden in a step: only init reads it, "
-                "or nothing does under these options. Build another optimizer with it."
+                f"{names(sorted(unread))} cannot be overridden in a step: only init reads it, or nothing does under "
+                f"these options; got {shown}. Build another optimizer with it."
             )
 
     def givens(self, overrides: dict[str, Any]) -> dict[str, float]:
