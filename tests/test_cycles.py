@@ -228,22 +228,19 @@ def test_under_jit(part):
         assert np.allclose(p, q, 1e-5, 1e-6)
 
 
-def test_a_gate_that_closes_behind_a_restart_does_not_undo_it():
-    """The restart comes in a call that only accumulates: what is accumulated then goes into slots that are new."""
-    opt = ss.chain(ss.warm_restart(6), ss.accumulate(2), ss.sgd(0.0, momentum=0.9))
-    params = np.array([1.0])
+@pytest.mark.parametrize(
+    ("parts", "momentum"),
+    [
+        # The restart comes in a call that only accumulates: what is accumulated goes into slots that are new.
+        ([ss.warm_restart(6), ss.accumulate(2)], [0.0, 1.0, 1.0, 1.9, 1.9, 2.71, 0.0, 1.0]),
+        ([ss.accumulate(2), ss.warm_restart(2)], [0.0, 1.0, 1.0, 1.9, 1.9, 1.0]),
+    ],
+    ids=["a gate behind does not undo it", "a gate before holds it back"],
+)
+def test_restarts_and_gates(parts, momentum):
+    opt, params = ss.chain(*parts, ss.sgd(0.0, momentum=0.9)), np.array([1.0])
     state, seen = opt.init(params), []
-    for _ in range(8):
+    for _ in momentum:
         params, state = opt.step(params, np.array([1.0]), state)
         seen.append(float(state["m"][0]))
-    assert seen == pytest.approx([0.0, 1.0, 1.0, 1.9, 1.9, 2.71, 0.0, 1.0])
-
-
-def test_a_gate_that_closes_before_a_restart_holds_it_back():
-    opt = ss.chain(ss.accumulate(2), ss.warm_restart(2), ss.sgd(0.0, momentum=0.9))
-    params = np.array([1.0])
-    state, seen = opt.init(params), []
-    for _ in range(6):
-        params, state = opt.step(params, np.array([1.0]), state)
-        seen.append(float(state["m"][0]))
-    assert seen == pytest.approx([0.0, 1.0, 1.0, 1.9, 1.9, 1.0])
+    assert seen == pytest.approx(momentum)

@@ -250,8 +250,8 @@ class Bus:
         qualified = part.qualify(name)
         if spec.shape == "array":
             value = self._shaped_like_leaf(value)
-        starts = {symbol.node for reset in self.resets for symbol in (reset.when, self._behind(reset))}
-        if spec.shape == "number" and _sums(value.node, starts):
+        starts = (symbol.node for reset in self.resets for symbol in (reset.when, self._behind(reset)))
+        if spec.shape == "number" and _sums(value.node, set(starts)):
             self.shared.add(qualified)
         if self.gate is not None:
             value = self.tracer.apply("where", self.gate, value, self.closed[qualified])

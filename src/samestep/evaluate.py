@@ -17,13 +17,8 @@ from .trace.graph import Program
 from .trace.python import PYTHON, ArrayPrinter, compile_stage
 from .trace.stages import Stages
 
-VIEWS = (
-    "reshape",
-    "permute_dims",
-    "matrix_transpose",
-    "item",
-    "index",
-)  # results that may share memory with their argument
+# Operations whose results may share memory with their argument.
+VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item", "index")
 
 
 def library(array: Any) -> str:

@@ -16,13 +16,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import libraries
-from ..dtypes import name
+from ..dtypes import EPSILON, name
 from ..errors import HyperparameterError, where
 from ..hypers import count, positive
 from .point import Point, estimator, over
 from .search import evolution
-
-SPACING = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 
 
 @estimator
@@ -56,7 +54,7 @@ def finite_difference(
     at, grads = Point(params), []
     here = at.value(loss) if form == "forward" else None
     for i, (path, p) in enumerate(zip(at.paths, at.leaves, strict=True)):
-        spacing = SPACING[name(p)]
+        spacing = EPSILON[name(p)]
         step = spacing ** (1 / 3 if form == "central" else 1 / 2) if eps is None else eps
         if not hasattr(step, "dtype") and step < spacing:
             raise HyperparameterError(
