@@ -823,3 +823,13 @@ def test_a_sum_of_squares_squares_in_float64():
     assert np.allclose(optimizer.step(params, grads, optimizer.init(params))[0], [-0.6, -0.8])
     state = ss.dog().init(np.ones(2))
     assert ss.dog().step(np.ones(2), np.ones(2), state)[1]["G"] == 2.0
+
+
+def test_a_slot_that_is_read_and_never_returned():
+    @ss.direction(m=ss.zeros)
+    def forgetful(u, m, *, beta=0.9):
+        return {"u": beta * m + u}
+
+    rule = "page forgetful reads slot 'm' and never returns it: it would be 0 in every step"
+    with pytest.raises(TraceError, match=rule):
+        ss.chain(forgetful(), ss.descend(0.1)).init(np.ones(2))

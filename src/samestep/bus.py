@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import TraceError, names
 from .page import SECOND, Page, Part
 from .recurrence import Recurrences
-from .slots import Slot
+from .slots import Slot, zeros
 from .trace.graph import Kind, Node, Program, Rank, reachable
 from .trace.namespace import Symbol, Tracer
 
@@ -312,6 +312,10 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     if leading is not None:
         outputs[leading] = p.node
     live = _live(p.node, outputs, bus, _read_by_verbs(chain) & outputs.keys())
+    for name, spec, part in chain.slots():
+        if spec == zeros and name in live and name not in bus.outputs:
+            page = part.page.__name__
+            raise TraceError(f"page {page} reads slot {name!r} and never returns it: it would be 0 in every step")
     clocked = frozenset(str(n.attr) for n in reachable(bus.clocks) if n.op == "state_number")
     outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
     return Program(
