@@ -244,3 +244,9 @@ def test_restarts_and_gates(parts, momentum):
         params, state = opt.step(params, np.array([1.0]), state)
         seen.append(float(state["m"][0]))
     assert seen == pytest.approx(momentum)
+
+
+@pytest.mark.parametrize("part", [ss.warm_restart(3), ss.lookahead(k=2, alpha=0.5, reset="state")])
+def test_a_snapshot_cannot_start_again_within_a_step(part):
+    with pytest.raises(TraceError, match=r"cannot bring the full gradient at a new snapshot: call opt\.restart"):
+        ss.chain(part, ss.svrg(0.1, every=5)).init(np.ones(2))

@@ -225,6 +225,11 @@ class Bus:
         handed = closed = symbol
         for reset in self.resets:
             if reset.concerns(part, name):
+                if spec.role == "stale":
+                    raise TraceError(
+                        "what starts again within a step cannot bring the full gradient at a new snapshot: call "
+                        "opt.restart(params, state), and opt.refresh after it"
+                    )
                 start = self._start(spec, hyper)
                 handed = self.tracer.apply("where", reset.when, start, handed)
                 if reset.gate is not self.gate:
