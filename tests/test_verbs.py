@@ -379,3 +379,22 @@ def test_adam_then_sgd_whose_schedule_goes_on():
         theirs.step()
         np.testing.assert_allclose(params, x.detach().numpy(), rtol=0, atol=1e-14)
     assert state["step"] == 10
+
+
+def test_a_query_does_not_pass_over_the_lr_that_a_part_makes():
+    """The next lr hangs on a metric that comes with the step, so nobody can say yet how far ahead the point is."""
+    opt = ss.chain(ss.reduce_on_plateau(patience=0), ss.agd(), ss.descend(0.5))
+    params = np.array([1.0])
+    with pytest.raises(ss.TraceError, match="the query page of agd, or the clock it reads, needs 'metric'"):
+        opt.query(params, opt.init(params))
+
+
+def test_a_query_reads_the_lr_that_a_part_makes():
+    @ss.gradient()
+    def halved(u, *, lr):
+        return {"u": u, "lr": lr / 2}
+
+    opt, same = ss.chain(halved(), ss.agd(), ss.descend(0.5)), ss.chain(ss.agd(), ss.descend(0.25))
+    params = np.array([1.0])
+    states = [o.step(params, params, o.init(params)) for o in (opt, same)]
+    assert opt.query(*states[0])["x"] == same.query(*states[1])["x"] != states[0][0]

@@ -48,8 +48,10 @@ def _queried(bus: Bus, chain: Chain, point: str) -> tuple[Node, Part]:
         if part.page.query is not None:
             points = bus.run(part, part.page, part.page.query, ("x", "snapshot"))
             found += [(points[point].node, part)] if point in points else []
-        if part.page.kind == "gradient":  # what follows reads its clock, and slots that it starts again
-            bus.steer(part.page, bus.run(part, part.page, part.page.function, WRITES["gradient"]))
+        if part.page.kind == "gradient":  # what follows reads its clock, its lr, and slots that it starts again
+            result = bus.run(part, part.page, part.page.function, WRITES["gradient"])
+            bus.steer(part.page, result)
+            bus.lr = result.get("lr", bus.lr)
     if len(found) > 1:
         raise ChainError(
             f"{found[0][1].page.__name__} and {found[1][1].page.__name__} both say where {point!r} of the query is: "
