@@ -138,6 +138,19 @@ GIVEN = {
         {"beta1": 0.8, "beta2": 0.99, "eps": 1e-3, "threshold": 6.0},
         optax("radam", b1=0.8, b2=0.99, eps=1e-3, threshold=6.0),
     ),
+    ("adamax", "torch"): (
+        {"beta1": 0.8, "beta2": 0.99, "eps": 1e-3, "weight_decay": 0.1},
+        torch("Adamax", betas=(0.8, 0.99), eps=1e-3, weight_decay=0.1),
+    ),
+    ("adamax", "optax"): ({"beta1": 0.8, "beta2": 0.99, "eps": 1e-3}, optax("adamax", b1=0.8, b2=0.99, eps=1e-3)),
+    ("adamax", "keras"): (
+        {"beta1": 0.8, "beta2": 0.99, "eps": 1e-3, "weight_decay": 0.1},
+        keras("Adamax", beta_1=0.8, beta_2=0.99, epsilon=1e-3, weight_decay=0.1),
+    ),
+    ("lars", "optax"): (
+        {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1, "trust_coefficient": 0.01, "eps": 1e-3},
+        optax("lars", weight_decay=0.1, trust_coefficient=0.01, eps=1e-3, momentum=0.8, nesterov=True),
+    ),
     ("lamb", "optax"): (
         {"beta1": 0.8, "beta2": 0.99, "eps": 1e-3, "weight_decay": 0.1},
         optax("lamb", b1=0.8, b2=0.99, eps=1e-3, weight_decay=0.1),

@@ -158,6 +158,26 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
         ),
         "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", threshold=5.0, fallback="sgd"),
     },
+    "adamax": {
+        "torch": _row(
+            lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="inside", weight_decay=0.0, decay="coupled"
+        ),
+        "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="inside"),
+        "keras": _row(
+            lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, eps_mode="outside", weight_decay=0.0, decay="decoupled"
+        ),
+    },
+    "lars": {
+        "optax": _row(
+            momentum=0.9,
+            nesterov=False,
+            lr_inside=True,
+            weight_decay=0.0,
+            trust_coefficient=1e-3,
+            eps=0.0,
+            norm="combined",
+        ),
+    },
     "lamb": {
         "optax": _row(beta1=0.9, beta2=0.999, eps=1e-6, eps_mode="outside", eps_root=0.0, weight_decay=0.0),
         "keras": _row(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, eps_mode="outside", weight_decay=AFTER_DECAY),

@@ -66,6 +66,7 @@ def adamax(
         eps_mode: "inside" the maximum, as above, or "outside": max(beta2 v, |g|) in v, m / (v + eps) in the step.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
+        dialect: the conventions and numbers of "torch", "optax" or "keras", None.
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.
 

@@ -74,6 +74,7 @@ def lars(
         clip: a is at most lr, False; as in LARC.
         maximize: climb instead of descend, False.
         cautious: mask m, with lr_inside=False: False, "mean", "count" or "none".
+        dialect: the conventions and numbers of "optax", None.
 
     A leaf in which a norm is 0 has a = 1. Exclude biases by `groups`.
 
