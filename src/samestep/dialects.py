@@ -159,9 +159,7 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
         "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", threshold=5.0, fallback="sgd"),
     },
     "adamax": {
-        "torch": _row(
-            lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="inside", weight_decay=0.0, decay="coupled"
-        ),
+        "torch": _row(lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="inside", weight_decay=0.0, decay="coupled"),
         "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="inside"),
         "keras": _row(
             lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, eps_mode="outside", weight_decay=0.0, decay="decoupled"
