@@ -381,15 +381,24 @@ def test_adam_then_sgd_whose_schedule_goes_on():
     assert state["step"] == 10
 
 
-def test_a_query_does_not_pass_over_the_lr_that_a_part_makes():
-    """The next lr hangs on a metric that comes with the step, so nobody can say yet how far ahead the point is."""
-    opt = ss.chain(ss.reduce_on_plateau(patience=0), ss.agd(), ss.descend(0.5))
+def test_a_query_does_not_pass_over_what_a_part_makes():
+    """An lr that hangs on what comes with the step: nobody can say yet how far ahead the point is."""
     params = np.array([1.0])
-    with pytest.raises(ss.TraceError, match="the query page of agd, or the clock it reads, needs 'metric'"):
-        opt.query(params, opt.init(params))
+    for opt, what in (
+        (ss.chain(ss.reduce_on_plateau(patience=0), ss.agd(), ss.descend(0.5)), "'metric'"),
+        (ss.chain(ss.prodigy(), ss.agd(name="n")), "the gradient"),
+    ):
+        with pytest.raises(ss.TraceError, match=f"agd, or the clock, lr or p it reads, needs {what}"):
+            opt.query(params, opt.init(params))
+    for inner in (ss.dadapt_adam(), ss.adafactor()):
+        opt = ss.chain(inner, ss.agd(name="n"))
+        with pytest.raises(ss.ChainError, match="no part behind it moves p by lr u"):
+            opt.query(params, opt.init(params))
 
 
-def test_a_query_reads_the_lr_that_a_part_makes():
+def test_a_query_reads_what_the_parts_before_it_make():
+    """Their lr, in a direction too; their clock; and the p that they move."""
+
     @ss.gradient()
     def halved(u, *, lr):
         return {"u": u, "lr": lr / 2}
@@ -398,3 +407,27 @@ def test_a_query_reads_the_lr_that_a_part_makes():
     params = np.array([1.0])
     states = [o.step(params, params, o.init(params)) for o in (opt, same)]
     assert opt.query(*states[0])["x"] == same.query(*states[1])["x"] != states[0][0]
+
+    opt, params = ss.chain(ss.muon(0.5, aux_lr=0.125), ss.agd(name="n")), {"w": np.ones((2, 2)), "b": np.ones(2)}
+    params, state = opt.step(params, params, opt.init(params))
+    for leaf, lr in (("w", 0.5), ("b", 0.125)):
+        expected = params[leaf] - lr * 0.9 * state["n.m"][leaf]
+        np.testing.assert_array_equal(opt.query(params, state)["x"][leaf], expected)
+
+    step, params = ss.katyusha_step(0.5, every=2), np.array([1.0])
+    plain, decayed, waiting = (
+        ss.chain(ss.variance_reduced(), *parts, step)
+        for parts in ([], [ss.decay(0.25, mode="independent")], [ss.hidden_accumulation(2, fewer_updates=True)])
+    )
+    state = {**ready(plain, params), "z": np.array([3.0]), "step": 4}
+    points = [opt.query(params, state)["x"][0] for opt in (plain, decayed, waiting)]
+    tau = 2 / (2 + 4), 2 / (2 + 4), 2 / (1 + 4)  # in the third epoch, but in the second behind two calls for a step
+    assert points == [3 * t + 0.5 + (0.5 - t) * p for t, p in zip(tau, (1.0, 0.75, 1.0), strict=True)]
+
+
+def test_points_in_16_bits_are_those_of_the_master():
+    """What leads is what the step starts from: the rounded params are only its shadow."""
+    opt = ss.chain(ss.agd(momentum=0.5), ss.sgd(1.0), ss.master_weights())
+    state = {"step": 1, "m": np.array([1.0], np.float32), "master": np.array([0.5 + 2**-11 + 2**-12], np.float32)}
+    params = state["master"].astype(np.float16)  # 0.5 + 2^-10
+    assert opt.query(params, state)["x"].astype(np.float64) == 2**-11 + 2**-12

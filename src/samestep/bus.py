@@ -43,7 +43,8 @@ class Bus:
         self.tracer = Tracer(shape, dict(floors))
         self.per_leaf = chain.per_leaf
         source = self.tracer.source
-        self.p = self.start = source("input", "p", ARRAY)
+        self.leading = next((name for name, spec, _ in chain.slots() if spec.leads), "p")
+        self.p = self.start = source("input", self.leading, ARRAY)
         self.u = self.g = self.grad = source("input", "grad", ARRAY)
         self.t = source("t", None, HOST)
         self.completed = self.t, 1  # of which the difference is how many steps, whatever inner clocks say
@@ -84,7 +85,7 @@ class Bus:
             raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
         if SECOND in reads:
             values[SECOND] = self.tracer.source("input", SECOND, ARRAY)
-        accepted = _keywords(function)
+        accepted = keywords(function)
         result = function(*(values[name] for name in reads), **{k: v for k, v in hyper.items() if k in accepted})
         allowed = {*writes, *(n for n, s in page.slots.items() if s.shape != "given")}
         if not isinstance(result, dict) or set(result) - allowed:
@@ -284,7 +285,8 @@ def _sums(value: Node, resets: set[Node]) -> bool:
     return False
 
 
-def _keywords(function) -> tuple[str, ...]:
+def keywords(function) -> tuple[str, ...]:
+    """The hyperparameters that a page names."""
     code = function.__code__
     return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
 
@@ -296,9 +298,6 @@ def _positional(function) -> tuple[str, ...]:
 def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     """The program of a step for a leaf of this shape."""
     bus = Bus(chain, shape, floors)
-    leading = next((name for name, spec, _ in chain.slots() if spec.leads), None)
-    if leading is not None:
-        bus.p = bus.start = bus.tracer.source("input", leading, ARRAY)
     for i, part in enumerate(chain.parts):
         bus.tracer.scope = ("all",) if i < chain.shared else ("group",)
         if part.page.kind == "update":
@@ -314,8 +313,8 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
     specs = {name: spec for name, spec, _ in chain.slots()}
     outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
-    if leading is not None:
-        outputs[leading] = p.node
+    if bus.leading in specs:
+        outputs[bus.leading] = p.node
     live = _live(p.node, outputs, bus, _read_by_verbs(chain) & outputs.keys())
     for name, spec, part in chain.slots():
         if spec == zeros and name in live and name not in bus.outputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bus import CLOCKS, WRITES, Bus
+from .bus import ARRAY, CLOCKS, WRITES, Bus, keywords
 from .errors import ChainError, TraceError
 from .page import SECOND, Part
 from .trace.graph import Node, Program, reachable
@@ -23,8 +23,8 @@ def trace_point(chain: Chain, shape: tuple[int, ...], point: str) -> Program:
             what = {"total": "sum_over_params", "given": repr(node.attr)}.get(node.op, "the gradient")
             verb = "eval" if point == "eval" else "query"
             raise TraceError(
-                f"the {verb} page of {of.page.__name__}, or the clock it reads, needs {what}, which only a step has: "
-                "keep the number in a slot and read that"
+                f"the {verb} page of {of.page.__name__}, or the clock, lr or p it reads, needs {what}, which only a "
+                "step has: keep the number in a slot and read that"
             )
     numbers = tuple(str(n.attr) for n in nodes if n.op == "state_number")
     return Program({"p": result}, (), numbers, (), tuple(bus.tracer.questions.items()))
@@ -44,20 +44,32 @@ def _evaluated(bus: Bus, chain: Chain) -> tuple[Node, Part]:
 def _queried(bus: Bus, chain: Chain, point: str) -> tuple[Node, Part]:
     """Where the next step wants a gradient: p, unless a part says another; and that part."""
     found = []
-    for part in chain.parts:
+    last = max((i for i, part in enumerate(chain.parts) if part.page.query is not None), default=0)
+    for part in chain.parts[: last + 1]:
+        if part.page.kind == "update":
+            bus.turn()
         if part.page.query is not None:
+            _check_ahead(chain, part)
             points = bus.run(part, part.page, part.page.query, ("x", "snapshot"))
             found += [(points[point].node, part)] if point in points else []
-        if part.page.kind == "gradient":  # what follows reads its clock, its lr, and slots that it starts again
-            result = bus.run(part, part.page, part.page.function, WRITES["gradient"])
-            bus.steer(part.page, result)
-            bus.lr = result.get("lr", bus.lr)
+        bus.apply(part)  # what follows reads its clock, its lr, the p that it moved, slots that it starts again
     if len(found) > 1:
         raise ChainError(
             f"{found[0][1].page.__name__} and {found[1][1].page.__name__} both say where {point!r} of the query is: "
             "a chain has one of them"
         )
-    return found[0] if found else (bus.p.node, chain.parts[0])
+    return found[0] if found else (bus.tracer.source("input", "p", ARRAY).node, chain.parts[0])
+
+
+def _check_ahead(chain: Chain, part: Part) -> None:
+    """A point that lies lr ahead needs a step by lr: some directions have their step size in u."""
+    steps = (other.page for other in chain.parts if other.page.kind == "update")
+    ahead = part.page.kind != "update" and "lr" in keywords(part.page.query)
+    if ahead and not any("lr" in page.hypers and {"p", "u"} <= set(page.reads) for page in steps):
+        raise ChainError(
+            f"the point of {part.page.__name__} is lr ahead, but no part behind it moves p by lr u: it belongs before "
+            "descend(lr=...), with a direction that has no step size in it"
+        )
 
 
 def _completed(bus: Bus, part: Part) -> None:
