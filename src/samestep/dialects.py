@@ -79,6 +79,7 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
             eps=1e-8,
             eps_mode="inside",
             momentum=0.0,
+            nesterov=False,
             form="velocity",
             centered=False,
             bias_correction=False,
@@ -156,7 +157,9 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
             weight_decay=0.0,
             decay="coupled",
         ),
-        "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", threshold=5.0, fallback="sgd"),
+        "optax": _row(
+            beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", threshold=5.0, fallback="sgd", nesterov=False
+        ),
     },
     "adamax": {
         "torch": _row(lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="inside", weight_decay=0.0, decay="coupled"),

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2411.02853, algorithm 2 with the clip of the authors' code
 
     t = 1:  v <- g^2, and nothing else
     x = g / max(sqrt(v), eps), held between -(t - 1)^clip and (t - 1)^clip
-    u = m <- beta1 m + (1 - beta1) x
+    u = m <- beta1 m + (1 - beta1) x     nesterov: u = beta1 m + (1 - beta1) x, with the new m
     v <- beta2 v + (1 - beta2) g^2      after its use
 """
 
@@ -31,6 +31,7 @@ def scale_by_adopt(
     eps: nonnegative = 1e-6,
     clip: nonnegative | None = 0.25,
     m_init: Literal["zero", "normalized"] = "zero",
+    nesterov: bool = False,
 ):
     """The direction of ADOPT; its equations and source: help("samestep.algorithms.adopt").
 
@@ -39,10 +40,11 @@ def scale_by_adopt(
         eps: the least root that is divided by, 1e-6.
         clip: the exponent of the bound on x, 0.25, or None: no bound.
         m_init: "zero", or "normalized": m is x in the first step that moves, as in the paper's first version.
+        nesterov: look one step ahead, False.
 
     >>> import samestep as ss
     >>> ss.scale_by_adopt(clip=None)
-    scale_by_adopt(beta1=0.9, beta2=0.9999, eps=1e-06, clip=None, m_init='zero')
+    scale_by_adopt(beta1=0.9, beta2=0.9999, eps=1e-06, clip=None, m_init='zero', nesterov=False)
     """
     xp = array_namespace(u)
     x = u / xp.maximum(xp.sqrt(v), eps)
@@ -52,7 +54,8 @@ def scale_by_adopt(
     if m_init == "normalized":
         beta1 = xp.where(t == 2, 0.0, beta1)
     m = xp.where(t == 1, m, beta1 * m + (1 - beta1) * x)
-    return {"u": m, "m": m, "v": xp.where(t == 1, u * u, beta2 * v + (1 - beta2) * u * u)}
+    ahead = xp.where(t == 1, m, beta1 * m + (1 - beta1) * x) if nesterov else m
+    return {"u": ahead, "m": m, "v": xp.where(t == 1, u * u, beta2 * v + (1 - beta2) * u * u)}
 
 
 @update()
@@ -81,6 +84,7 @@ def adopt(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, decoupled:
         eps: the least root that is divided by, 1e-6.
         clip: x is held between -(t - 1)^clip and (t - 1)^clip, 0.25; None: no clip, the paper's algorithm.
         m_init: "zero", or "normalized": m = x in the first step that moves, as in the paper's first version.
+        nesterov: look one step ahead, beta1 m + (1 - beta1) x in place of m in the step, False; as in optax.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 

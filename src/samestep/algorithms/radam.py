@@ -8,6 +8,7 @@ Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, ht
     where rho > threshold:  u = r m / c1 / (sqrt(v / c2) + eps)      "outside", or "inside": sqrt(v / c2 + eps)
                             u = r m / c1 sqrt(c2) / (sqrt(v) + eps)  "hat"
     elsewhere:              u = m / c1  ("sgd"), or no step ("skip")
+    nesterov:               beta1 m / (1 - beta1^(t+1)) + (1 - beta1) g / c1  in place of m / c1
 """
 
 from typing import Annotated, Literal
@@ -47,11 +48,12 @@ def scale_by_radam(
     threshold: above_four = 5.0,
     strict: bool = True,
     fallback: Literal["sgd", "skip"] = "sgd",
+    nesterov: bool = False,
 ):
     """The direction of RAdam; its equations and source: help("samestep.algorithms.radam").
 
     Args:
-        beta1, beta2, eps, eps_mode, threshold, strict, fallback: as in `radam`, with its defaults.
+        beta1, beta2, eps, eps_mode, threshold, strict, fallback, nesterov: as in `radam`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_radam(threshold=4.0), ss.descend(0.01)) == ss.radam(0.01, threshold=4.0)
@@ -61,12 +63,13 @@ def scale_by_radam(
     m = beta1 * m + (1 - beta1) * u
     v = beta2 * v + (1 - beta2) * u * u
     rectified, r = rectifier(beta2, t, threshold, strict)
-    c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
-    if eps_mode == "inside":
-        root = xp.sqrt(v + s * s * eps)
-    else:
-        root = xp.sqrt(v) + (eps if eps_mode == "hat" else s * eps)
-    return {"u": xp.where(rectified, r * s / c1 * m / root, 1 / c1 * m if fallback == "sgd" else 0.0), "m": m, "v": v}
+    c1, s, mean = 1 - beta1**t, xp.sqrt(1 - beta2**t), m
+    if nesterov:
+        mean, c1 = beta1 / (1 - beta1 ** (t + 1)) * m + (1 - beta1) / c1 * u, 1.0
+    beside = eps if eps_mode == "hat" else s * eps
+    root = xp.sqrt(v + s * s * eps) if eps_mode == "inside" else xp.sqrt(v) + beside
+    u = xp.where(rectified, r * s / c1 * mean / root, 1 / c1 * mean if fallback == "sgd" else 0.0)
+    return {"u": u, "m": m, "v": v}
 
 
 @update()
@@ -82,13 +85,7 @@ def rectified_decay(p, t, *, lr: nonnegative, weight_decay: nonnegative, beta2, 
 
 
 @named(scale_by_radam)
-def radam(
-    lr: nonnegative = 1e-3,
-    *,
-    weight_decay: nonnegative = 0.0,
-    decay: Coupling = "coupled",
-    **hyper,
-):
+def radam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, decay: Coupling = "coupled", **hyper):
     """RAdam: rectified Adam (Liu et al., 2020, https://arxiv.org/abs/1908.03265).
 
         p <- p - lr r m_hat sqrt(c2) / (sqrt(v) + eps) where rho > threshold, else p <- p - lr m_hat
@@ -101,6 +98,7 @@ def radam(
         threshold: of rho, 5 and never below 4; with beta2 = 0.999 the sixth step is the first above it.
         strict: True: rho must be above it, as in torch; False: at it is enough, as in optax and the authors' code.
         fallback: "sgd" as above; "skip": no step and no decay until then, as in the authors' code.
+        nesterov: look one step ahead in m_hat, False; as in optax.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of any shape; slots `m`, `v` in the compute dtype.

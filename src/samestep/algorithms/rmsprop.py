@@ -70,6 +70,7 @@ def rmsprop(
     lr: nonnegative = 1e-2,
     *,
     momentum: unit = 0.0,
+    nesterov: bool = False,
     form: Literal["classical", "velocity"] = "classical",
     weight_decay: nonnegative = 0.0,
     decay: Coupling = "coupled",
@@ -82,7 +83,7 @@ def rmsprop(
 
     Args:
         lr: step size, 1e-2.
-        momentum: of a heavy ball on the direction, 0: no buffer.
+        momentum, nesterov: of a heavy ball on the direction, 0: no buffer; which looks one step ahead, False.
         form: of that momentum, "classical" as above; "velocity": m <- momentum m + lr u, p <- p - m (optax, Keras).
         weight_decay, decay: 0 leaves it out; "coupled", added to g, or "decoupled", p <- p (1 - lr weight_decay).
         rho: the decay of the mean square, 0.99.
@@ -92,9 +93,8 @@ def rmsprop(
         clamp_centered: a difference that rounding makes negative is 0, True; False gives nan there, as in torch.
         bias_correction: divide the means by 1 - rho^t, False; advisable from v = 0.
         initial_accumulator: where v starts, 0; read by `init` alone.
-        maximize: climb instead of descend, False.
+        maximize, dialect: climb instead of descend, False; "torch", "optax", "keras" or "tf1", as there, None.
         cautious: mask the direction: False, "mean", "count" or "none"; not with momentum in the velocity form.
-        dialect: the conventions and numbers of "torch", "optax", "keras" or "tf1", None.
 
     Params are floating arrays of any shape; slots `v`, `mean` (centered) and `m` (momentum) in the compute dtype.
 
@@ -107,12 +107,14 @@ def rmsprop(
     (array([ 0.5, -0.5]), {'step': 1, 'v': array([2.25, 9.  ])})
     """
     inside = form == "velocity"
+    if nesterov and not momentum:
+        raise HyperparameterError("nesterov needs momentum above 0: write rmsprop(momentum=0.9, ...)")
     if cautious and inside and momentum:
         raise HyperparameterError("cautious masks the whole direction, and velocity has none: write form='classical'")
     return [
         decay_if(weight_decay, decay),
         scale_by_rmsprop(**hyper),
-        heavy_ball(momentum) if momentum and not inside else None,
+        heavy_ball(momentum, nesterov=nesterov) if momentum and not inside else None,
         masked(cautious),
-        velocity(lr, momentum=momentum) if momentum and inside else descend(lr),
+        velocity(lr, momentum=momentum, nesterov=nesterov) if momentum and inside else descend(lr),
     ]

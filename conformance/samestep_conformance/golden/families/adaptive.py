@@ -72,6 +72,11 @@ CASES = [
         lambda ss: ss.rmsprop(wave(0.01), rho=0.9, eps=1e-7, eps_mode="inside", momentum=0.9, form="velocity"),
         keras("RMSprop", wave(0.01), rho=0.9, epsilon=1e-7, momentum=0.9),
     ),
+    Case(
+        "rmsprop_nesterov",
+        lambda ss: ss.rmsprop(wave(0.01), rho=0.9, momentum=0.9, nesterov=True, form="velocity"),
+        optax("rmsprop", wave(0.01), decay=0.9, eps=1e-8, eps_in_sqrt=False, momentum=0.9, nesterov=True),
+    ),
     Case("adam", lambda ss: ss.adam(0.01), torch("Adam", 0.01)),
     Case(
         "adam_schedule",
@@ -174,6 +179,11 @@ CASES = [
         lambda ss: ss.radam(0.01, eps_mode="outside", threshold=4.0),
         optax("radam", 0.01, threshold=4.0),
     ),
+    Case(
+        "radam_nesterov",
+        lambda ss: ss.radam(wave(0.02), eps=1e-5, eps_mode="outside", nesterov=True),
+        optax("radam", wave(0.02), eps=1e-5, nesterov=True),
+    ),
     Case("radam_skip", lambda ss: ss.radam(0.1, fallback="skip"), po("RAdam", 0.1, degenerated_to_sgd=False)),
     Case("adopt", lambda ss: ss.adopt(0.01), adopt("ADOPT", 0.01)),
     Case(
@@ -189,6 +199,11 @@ CASES = [
         "adopt_decoupled",
         lambda ss: ss.adopt(0.01, weight_decay=0.1, decoupled=True),
         adopt("ADOPT", 0.01, weight_decay=0.1, decouple=True),
+    ),
+    Case(
+        "adopt_nesterov",
+        lambda ss: ss.adopt(wave(0.02), nesterov=True),
+        optax("contrib.adopt", wave(0.02), nesterov=True),
     ),
     Case("adan", lambda ss: ss.adan(0.01), po("Adan", 0.01)),
     Case(
