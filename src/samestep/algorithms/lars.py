@@ -6,6 +6,9 @@ You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", 2017, h
                               a = trust_coefficient |p| / (|h| + eps)                      "combined"
     a = 1 where |p|, or |g| ("combined": |h|), is 0;   clip: a <- min(a / lr, 1)
     m <- momentum m + lr a h;   p <- p - m        lr_inside; else m without lr, which the step of p has
+
+SimCLR has another form, the ratio of the momentum: chain(decay(weight_decay, mode="coupled"), momentum(0.9),
+trust_ratio(trust_coefficient=1e-3), descend(lr)).
 """
 
 from typing import Literal
@@ -16,7 +19,7 @@ from ..constructor import named
 from ..errors import HyperparameterError
 from ..modifiers.cautious import Masks, masked
 from ..modifiers.descend import descend
-from ..page import direction, nonnegative, positive, unit
+from ..page import direction, fraction, nonnegative, positive, unit
 from .sgd import momentum as momentum_part
 from .sgd import velocity
 
@@ -55,8 +58,11 @@ def lars(
     lr: nonnegative = 1.0,
     *,
     momentum: unit = 0.9,
+    dampening: fraction = 0.0,
     nesterov: bool = False,
     lr_inside: bool = True,
+    weight_decay: nonnegative = 0.0,
+    always_adapt: bool = True,
     cautious: Masks = False,
     **hyper,
 ):
@@ -67,8 +73,10 @@ def lars(
     Args:
         lr: step size, 1.
         momentum, nesterov: the decay of m, 0.9, of which 0 keeps no buffer; look one step ahead, False.
+        dampening: taken off the weight of a h in m but in the first step, 0; with lr_inside=False, without nesterov.
         lr_inside: lr is in m, True, as in the paper; False: in the step of p. The same for a constant lr.
         weight_decay: added to the gradient, and in its length, 0.
+        always_adapt: True; False: without weight_decay a is 1, as in timm, and what is left is `sgd`.
         trust_coefficient, eps: the length of a h over that of p, 1e-3; added to the length that is divided by, 0.
         norm: "separate" as above; "combined": the length of g + weight_decay p, as in other libraries.
         clip: a is at most lr, False; as in LARC.
@@ -81,7 +89,7 @@ def lars(
     Params are floating arrays of any shape; slot `m` in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, a number outside its domain, or cautious with lr_inside.
+        HyperparameterError: an unknown name, a number outside its domain, or options that exclude each other.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.lars(0.5, trust_coefficient=0.1), np.array([3.0, 4.0])
@@ -90,8 +98,10 @@ def lars(
     """
     if lr_inside and cautious:
         raise HyperparameterError("with lr_inside, m is no direction that cautious could mask: write lr_inside=False")
-    part = scale_by_lars(lr=lr, **hyper)
+    if dampening and (lr_inside or nesterov or not momentum):
+        raise HyperparameterError("dampening needs momentum, lr_inside=False and nesterov=False: leave it at 0")
+    part = scale_by_lars(lr=lr, weight_decay=weight_decay, **hyper) if weight_decay or always_adapt else None
     if lr_inside and momentum:
         return [part, velocity(lr=lr, momentum=momentum, nesterov=nesterov)]
-    moved = momentum_part(momentum=momentum, nesterov=nesterov) if momentum else None
+    moved = momentum_part(momentum=momentum, dampening=dampening, nesterov=nesterov) if momentum else None
     return [part, moved, masked(cautious), descend(lr)]

@@ -4,7 +4,7 @@ You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", 2017, h
 as in You et al., "Large Batch Optimization for Deep Learning", 2019, https://arxiv.org/abs/1904.00962.
 
     a = max(phi(|p|), min_norm),   b = max(|u|, min_norm)
-    u <- u trust_coefficient a / (b + norm_eps)   where a and b are not 0
+    u <- u trust_coefficient a / (b + norm_eps)   where a and b are not 0;   clip: by 1 at most
 """
 
 from array_api_compat import array_namespace
@@ -22,6 +22,7 @@ def trust_ratio(
     min_norm: nonnegative = 0.0,
     norm_eps: nonnegative = 0.0,
     phi: tuple | None = None,
+    clip: bool = False,
 ):
     """Scale the direction of a leaf to the parameter's norm: help("samestep.modifiers.trust_ratio").
 
@@ -30,6 +31,7 @@ def trust_ratio(
         min_norm: the least value of both norms, 0.
         norm_eps: added to the norm that is divided by, 0. (Not `eps`, which the optimizer before has.)
         phi: (low, high), between which the norm of the parameter is held; None leaves it as it is.
+        clip: a direction is never made longer, False.
 
     A leaf in which either norm is 0 keeps its direction.
 
@@ -43,7 +45,8 @@ def trust_ratio(
     if phi is not None:
         a = xp.clip(a, *bounds(phi))
     a, b = xp.maximum(a, min_norm), xp.maximum(b, min_norm)
-    return {"u": u * xp.where((a == 0) | (b == 0), 1.0, trust_coefficient * a / (b + norm_eps))}
+    ratio = xp.where((a == 0) | (b == 0), 1.0, trust_coefficient * a / (b + norm_eps))
+    return {"u": u * (xp.minimum(ratio, 1.0) if clip else ratio)}
 
 
 def bounds(phi: tuple) -> tuple:

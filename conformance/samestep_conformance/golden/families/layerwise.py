@@ -13,6 +13,16 @@ CASES = [
         timm("lamb.Lamb", 0.01, weight_decay=0.1, bias_correction=False, foreach=False),
     ),
     Case(
+        "lamb_ratio_clipped",
+        lambda ss: ss.lamb(wave(0.02), eps=2.0, weight_decay=0.1, clip=True),
+        timm("Lamb", wave(0.02), eps=2.0, max_grad_norm=None, weight_decay=0.1, trust_clip=True),
+    ),
+    Case(
+        "lamb_without_ratio",
+        lambda ss: ss.chain(ss.clip_by_global_norm(2.0), ss.lamb(0.01, always_adapt=False, grad_averaging=False)),
+        timm("Lamb", 0.01, weight_decay=0.0, max_grad_norm=2.0, grad_averaging=False),
+    ),
+    Case(
         "trust_ratio",
         lambda ss: ss.chain(ss.trust_ratio(trust_coefficient=0.5, min_norm=1.0, norm_eps=0.1), ss.descend(0.1)),
         optax(
