@@ -8,6 +8,7 @@ import pytest
 
 import samestep as ss
 from samestep.equations import PRODUCT, Equations, Plain, Text, equations
+from samestep.trace.ops import FREE
 from samestep_conformance.golden.families import CASES
 from samestep_conformance.golden.problem import PROBLEMS
 
@@ -16,6 +17,7 @@ SAME = ("sqrt", "sign", "abs", "where", "exp", "log", "expm1", "log1p", "isfinit
 FUNCTIONS = {name: getattr(np, name) for name in (*SAME, "logical_not", "remainder", "floor_divide")}
 FUNCTIONS |= {"max": np.maximum, "min": np.minimum, "both": np.logical_and, "either": np.logical_or}
 FUNCTIONS |= {"norm": lambda x: np.sqrt(np.sum(x * x))}
+MATRICES = {"matmul", "matrix_transpose"}
 
 
 class Code(Plain):
@@ -30,6 +32,12 @@ class Code(Plain):
     def product(self, factors):
         return Text(" * ".join(self.inside(f, PRODUCT) for f in factors), PRODUCT)
 
+    def transposed(self, x):
+        return Text(f"({x.words}).T")
+
+    def matrix_product(self, a, b):
+        return Text(f"({a.words}) @ ({b.words})", PRODUCT)
+
     def choice(self, condition, yes, no):
         return Text(f"where({condition.words}, {yes.words}, {no.words})")
 
@@ -41,13 +49,15 @@ class Code(Plain):
 
 
 def structures():
-    """One case for each program that is printed and has no totals, numbers of the leaf aside."""
+    """One case for each program without totals, numbers of the leaf aside; its matrices are only multiplied."""
     seen = {}
     for case in CASES:
         optimizer = case.ours(ss)
         chain = optimizer.chains[0]
         program = chain.program((5, 4))
-        known = not program.free and not program.totals and not program.givens and len(optimizer.chains) == 1
+        plain = {node.op for node in program.nodes if node.op in FREE} <= MATRICES
+        plain = plain and PROBLEMS[case.problem].params()["w"].ndim == 2
+        known = plain and not program.totals and not program.givens and len(optimizer.chains) == 1
         inner = any(
             node.op == "number" and node.args[0].op != "t" and callable(chain.numbers[str(node.attr)])
             for node in program.nodes
@@ -69,7 +79,7 @@ def test_the_lines_compute_the_step(case):
             names = {k.replace(".", "_"): v["w"] if isinstance(v, dict) else v for k, v in state.items()}
             names |= {k.replace(".", "_"): v for k, v in optimizer.hyperparameters(t - 1).items()}
             names |= {k: optimizer.chains[0].at_leaf(k, "w", params["w"].shape) for k in optimizer.chains[0].per_leaf}
-            names |= {"p": params["w"], "g": g, "t": float(t), "size": g.size}
+            names |= {"p": params["w"], "g": g, "t": float(t), "size": g.size, "dim0": 5}
             with np.errstate(all="ignore"):
                 exec(code, dict(FUNCTIONS), names)
             params, state = optimizer.step(params, {"w": g}, state)
@@ -89,7 +99,9 @@ def test_plain_and_latex():
     assert latex.count("{") == latex.count("}") and latex.count(r"\left") == latex.count(r"\right")
 
 
-@pytest.mark.parametrize("case", structures(), ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [*structures(), *(c for c in CASES if c.name in ("shampoo", "soap"))], ids=lambda case: case.name
+)
 def test_latex_is_typeset(case):
     """By matplotlib's own reader of formulas, which knows a part of TeX."""
     latex = equations(case.ours(ss).chains[0].program((5, 4)), latex=True)

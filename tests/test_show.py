@@ -1,5 +1,7 @@
 """`samestep list` and `samestep show`: every public name is there, and all that is said of it is so."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from samestep.page import Page
 
 FOUND = entries()
 STEPPED = [name for name, found in FOUND.items() if found.kind != SCHEDULE]
-BEHIND_OTHERS = {name for name in STEPPED if FOUND[name].chain is None}
+FREE_NUMBERS = {"level"}  # of a loss
+FACTS = ("Source", "Equations", "Hyperparameters", "State", "Exactness", "Dialects", "Kernels")
 
 
 def shown(capsys, *argv):
@@ -27,34 +30,40 @@ def test_every_public_name_is_listed(capsys):
     assert {OPTIMIZER, MODIFIER, SCHEDULE} <= kinds
     code, out, _ = shown(capsys, "list")
     assert code == 0 and all(name in out.split() for name in FOUND)
+    assert all(re.search(rf"^{name} +(exact|reduce|transcendental|call)\b.* B/param", out, re.M) for name in STEPPED)
     code, out, _ = shown(capsys, "list", "adam*")
     assert code == 0 and "adamw" in out and "lion" not in out
 
 
-def test_what_stands_behind_others():
-    """A rule, a snapshot or its correction comes before them; the named optimizers show them in their place."""
-    solvers = {"greedy_step", "lazy_step", "katyusha_step", "l_katyusha_step", "natasha_step"}
-    assert solvers | {"monitor_sigma", "snapshot_by_coin", "snapshot_every", "variance_reduced"} == BEHIND_OTHERS
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [("lazy_step", ss.ftrl_proximal()), ("variance_reduced", ss.l_svrg(0.1)), ("natasha_step", None)],
+)
+def test_what_stands_behind_others(name, optimizer):
+    """A rule, a snapshot or its correction comes before them: a named optimizer shows them in their place."""
+    example = FOUND[name].example
+    assert optimizer is None or example == optimizer
+    assert getattr(ss, name) in [part.page for part in example.chains[-1].parts]
 
 
 @pytest.mark.parametrize("name", STEPPED)
 def test_show(name, capsys):
+    """Equations, in LaTeX too, numbers with default and domain, state, class, source, dialects and kernels."""
     code, out, _ = shown(capsys, "show", name)
-    assert code == 0
-    alone = name not in BEHIND_OTHERS
-    for title in (
-        "Source",
-        "Hyperparameters",
-        *(("Equations", "State", "Exactness", "Dialects", "Kernels") if alone else ()),
-    ):
-        assert f"\n{title}" in out
+    assert code == 0 and all(f"\n{title}" in out for title in FACTS)
     for hyper in FOUND[name].hypers:
-        assert f"\n{hyper.name} " in out
-    if FOUND[name].kind == OPTIMIZER:
-        assert "https://" in out or "no paper" in out
+        table = out.partition("\nHyperparameters\n")[2].splitlines()
+        row = next(line for line in table if line.startswith(f"{hyper.name} "))
+        default = "required" if hyper.required else repr(hyper.default)
+        assert re.fullmatch(rf"{hyper.name} +{re.escape(default)} +(number|option) +\S.*", row), row
+        assert hyper.name in FREE_NUMBERS or "any number" not in row
+    assert "https://" in out or "no paper" in out
+    assert "bytes per parameter" in out and re.search(r"^(exact|reduce|transcendental|call);", out, re.MULTILINE)
     code, out, _ = shown(capsys, "show", name, "--latex")
-    assert code == (0 if alone else 2)
-    assert not alone or out.count("\\begin{align*}") == out.count("\\end{align*}") >= 1
+    assert code == 0 and out.count("\\begin{align*}") == out.count("\\end{align*}") >= 1
+    assert "matrix\\_transpose" not in out and r"\operatorname{matmul}" not in out
+    code, out, _ = shown(capsys, "show", name, "--kernel", "python")
+    assert code == 0 and "xp." in out or "return" in out
 
 
 def test_the_facts_are_those_of_the_optimizer(capsys):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, cached_property
 from types import ModuleType
@@ -67,7 +67,11 @@ class Entry:
         if isinstance(self.make, Page):
             return tuple(known.values())
         shown = inspect.signature(self.make, eval_str=True).parameters.values()
-        return tuple(known.get(p.name) or declared(p.name, p.default, p.annotation) for p in shown if p.name != "name")
+        own = [known.get(p.name) or declared(p.name, p.default, p.annotation) for p in shown if p.name != "name"]
+        if known:
+            return tuple(own)
+        pages = {key: h for part in _parts(self.make(**_given(own))) for key, h in part.page.hypers.items()}
+        return tuple(replace(h, domains=pages[h.name].domains) if h.name in pages else h for h in own)
 
     @cached_property
     def dialects(self) -> tuple[str, ...]:
@@ -76,26 +80,45 @@ class Entry:
         return tuple(choice for choice in known or () if choice is not None)
 
     @cached_property
-    def example(self) -> Optimizer | None:
-        """An optimizer with it: itself with its defaults, or around plain descent, or the heavy ball; else None."""
-        given = {h.name: _example(h) for h in self.hypers if h.required and h.name != "lr"}
-        given |= {"lr": 0.1} if any(h.name == "lr" and h.required for h in self.hypers) else {}
-        made = self.make(**given)
+    def example(self) -> Optimizer:
+        """An optimizer with it: itself with its defaults; or around plain descent, or the heavy ball; or a named one
+        in which it stands, or which it may follow.
+        """
+        made = self.make(**_given(self.hypers))
         if isinstance(made, Optimizer) and hasattr(self.make, "pages"):
             return made
         alone = [()] if isinstance(made, Part) and made.page.kind == "update" else []
         before = isinstance(made, Part) and "lr" in made.page.hypers  # a decay by lr; an average follows the step
         for others in (*alone, (descend(lr=0.1),), (momentum(), descend(lr=0.1))):
-            with suppress(ChainError, TraceError, HyperparameterError):
-                found = chain(made, *others) if before else chain(*others, made)
-                found.init(np.zeros((1, 1)))
+            if found := _whole(made, *others) if before else _whole(*others, made):
                 return found
-        return None
+        named = [other.example for other in entries().values() if other.kind == OPTIMIZER]
+        within = [found for found in named if any(part.page is self.make for part in _parts(found))]
+        plain = (found for found in within if any(part.page is descend for part in _parts(found)))
+        return next(plain, None) or next(iter(within), None) or next(o for n in named if (o := _whole(n, made)))
 
     @property
-    def chain(self) -> Chain | None:
+    def chain(self) -> Chain:
         """The chain of the example."""
-        return None if self.example is None else self.example.branches[-1].chain
+        return self.example.branches[-1].chain  # type: ignore[return-value]
+
+
+def _parts(made: Part | Optimizer) -> tuple[Part, ...]:
+    return (made,) if isinstance(made, Part) else made.branches[-1].chain.parts  # type: ignore[union-attr]
+
+
+def _whole(*parts: Part | Optimizer) -> Optimizer | None:
+    """Their chain, if it is one that can be stepped with."""
+    with suppress(ChainError, TraceError, HyperparameterError):
+        found = chain(*parts)
+        found.init(np.zeros((1, 1)))
+        return found
+    return None
+
+
+def _given(hypers: Sequence[Hyper]) -> dict[str, Any]:
+    """Values for those that must be given."""
+    return {h.name: 0.1 if h.name == "lr" else _example(h) for h in hypers if h.required}
 
 
 def _example(hyper: Hyper) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from .trace.graph import Node, Program, reachable
+from .trace.ops import FREE
 
 LOOSE, SUM, QUOTIENT, PRODUCT, POWER, ATOM = range(6)  # how tightly an expression binds
 
@@ -32,7 +33,6 @@ COMPARED = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">
 JOINED = {"logical_and": "and", "logical_or": "or"}
 QUIET = {"full_like"}  # what says only a shape
 FACTORS = {"eigh": ("values", "vectors"), "qr": ("q", "r"), "svd": ("u", "s", "vh")}  # what a factorisation consists of
-NAMED = {"size": "size", "numel": "numel", "ndim": "ndim", "path": "path", "epsilon": "epsilon"}
 
 
 class Text(NamedTuple):
@@ -64,6 +64,14 @@ class Plain:
     def size(self, x: Text) -> Text:
         """The absolute value."""
         return Text(f"abs({x.words})")
+
+    def transposed(self, x: Text) -> Text:
+        """A matrix with its axes swapped."""
+        return Text(f"{self.inside(x, ATOM)}^T", POWER)
+
+    def matrix_product(self, a: Text, b: Text) -> Text:
+        """The product of matrices; entries are multiplied side by side."""
+        return Text(f"{self.inside(a, PRODUCT)} @ {self.inside(b, POWER)}", QUOTIENT)
 
     def norm(self, x: Text) -> Text:
         """The root of the sum of squares."""
@@ -123,11 +131,17 @@ class Latex(Plain):
         return Text(rf"\sqrt{{{x.words}}}")
 
     def power(self, base: Text, exponent: Text) -> Text:
-        held = base.words if base.binds == ATOM and "^" not in base.words else f"({base.words})"
+        held = base.words if base.binds == ATOM and "^" not in base.words else rf"\left({base.words}\right)"
         return Text(f"{{{held}}}^{{{exponent.words}}}", POWER)
 
     def size(self, x: Text) -> Text:
         return Text(rf"\left|{x.words}\right|")
+
+    def transposed(self, x: Text) -> Text:
+        return self.power(x, Text(r"\top"))
+
+    def matrix_product(self, a: Text, b: Text) -> Text:
+        return Text(rf"{self.inside(a, PRODUCT)} \cdot {self.inside(b, POWER)}", QUOTIENT)
 
     def norm(self, x: Text) -> Text:
         return Text(rf"\left\|{x.words}\right\|")
@@ -193,7 +207,8 @@ class Equations:
         """How many values an expression is made of, as far as it is written out."""
         if not node.args or node.op == "number":
             return 1
-        return sum(self._size(arg, uses) if uses[arg] < 2 else 1 for arg in node.args)
+        own = node.op in FREE and not _turned(node)
+        return own + sum(self._size(arg, uses) if uses[arg] < 2 or _turned(arg) else 1 for arg in node.args)
 
     def __str__(self) -> str:
         ordered = sorted(self.lines, key=lambda line: line[0])
@@ -221,7 +236,7 @@ class Equations:
         if op == "t":
             return Text("t")
         if op == "dim":
-            return Text(f"dim{node.attr}")
+            return Text(style.symbol(f"dim{node.attr}"))
         if op in COMPARED:
             return style.compared(COMPARED[op], *map(self.of, node.args))
         if op in JOINED:
@@ -230,7 +245,7 @@ class Equations:
             return self.of(node.args[1])
         arguments = [self.of(a) for a in node.args]
         if not arguments:
-            return Text(NAMED.get(op, op))
+            return Text(style.symbol(op))
         name, _, axis = op.partition("_axis")
         shown = [] if node.attr is None or op == "random_bits" else [Text(_attribute(op, node.attr))]
         return style.call(name if axis == "" else op, [*arguments, *shown])
@@ -239,6 +254,8 @@ class Equations:
     def sum_of(self, node: Node) -> Text:
         """a + b and a - b."""
         a, b = map(self.of, node.args)
+        if b.words == "0":
+            return a
         if node.op == "add":
             return Text(f"{self.style.inside(a, SUM)} + {self.style.inside(b, SUM)}", SUM)
         return Text(f"{self.style.inside(a, SUM)} - {self.style.inside(b, PRODUCT)}", SUM)
@@ -246,6 +263,8 @@ class Equations:
     def product_of(self, node: Node) -> Text:
         """Factors, equal ones as a power."""
         factors = Counter(self._factors(node, node))
+        if any(factor.op == "const" and factor.attr == 0 for factor in factors):
+            return Text("0")
         written = [
             self.of(factor) if n == 1 else self.style.power(self.of(factor), Text(str(n)))
             for factor, n in factors.items()
@@ -275,9 +294,24 @@ class Equations:
         (x,) = node.args
         return self.style.call(FACTORS[x.op][int(str(node.attr))], [self.of(x)])
 
+    def permuted(self, node: Node) -> Text:
+        """Axes in another order: none, or those of a matrix, or a function of them."""
+        (x,), axes = node.args, node.attr
+        if axes in ((0,), (0, 1)):
+            return self.of(x)
+        if not _turned(node):
+            return self.style.call("permute_dims", [self.of(x), Text(_attribute(node.op, axes))])
+        back = _turned(x) and x not in self.names
+        return self.of(x.args[0]) if back else self.style.transposed(self.of(x))
+
     def squares_of(self, node: Node) -> Text:
         """The sum of squares over a leaf."""
         return self.style.power(self.style.norm(self.of(node.args[0])), Text("2"))
+
+
+def _turned(node: Node) -> bool:
+    """Whether it is a matrix with its axes swapped."""
+    return node.op == "matrix_transpose" or (node.op == "permute_dims" and node.attr == (1, 0))
 
 
 def _number(value: float | bool) -> Text:
@@ -310,6 +344,9 @@ SPELLED: dict[str, Callable[[Equations, Node], Text]] = {
     "divide": lambda self, node: self.style.quotient(*map(self.of, node.args)),
     "pow": lambda self, node: self.style.power(*map(self.of, node.args)),
     "sqrt": Equations.root_of,
+    "matmul": lambda self, node: self.style.matrix_product(*map(self.of, node.args)),
+    "matrix_transpose": Equations.permuted,
+    "permute_dims": Equations.permuted,
     "sum_squares": Equations.squares_of,
     "item": Equations.factor_of,
     "abs": lambda self, node: self.style.size(self.of(node.args[0])),

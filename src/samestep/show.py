@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,7 +16,6 @@ from rich.table import Table
 
 from .backend import Signature, installed
 from .catalogue import MODIFIER, OPTIMIZER, PART, SCHEDULE, Entry, entries, entry
-from .chain import Chain
 from .equations import equations
 from .errors import BackendError, LeafError, SamestepError, names
 from .hypers import Hyper
@@ -26,6 +25,7 @@ from .trace.graph import Program
 
 SHAPES = {"a matrix": (64, 32), "a vector": (64,)}
 GROUPS = {OPTIMIZER: "Optimizers", MODIFIER: "Modifiers", PART: "Parts, for chains", SCHEDULE: "Schedules"}
+KINDS = {bool: "True or False", int: "any whole number", Callable: "a function"}
 NATIVE = Signature("float32", "float32", "float32")
 
 
@@ -74,19 +74,14 @@ def _brief(summary: str) -> str:
 def programs(found: Entry) -> Iterator[tuple[str, tuple[int, ...], Program]]:
     """The programs of its example for leaves of different ranks; where they are one, it is shown once."""
     seen: list[Program] = []
-    for words, shape in SHAPES.items() if found.chain is not None else ():
+    for words, shape in SHAPES.items():
         try:
-            program = _chain(found).program(shape)
+            program = found.chain.program(shape)
         except LeafError:  # not every optimizer takes every shape
             continue
         if program not in seen:
             seen.append(program)
             yield words, shape, program
-
-
-def _chain(found: Entry) -> Chain:
-    assert found.chain is not None
-    return found.chain
 
 
 def _classes(found: Entry) -> list[str]:
@@ -96,16 +91,12 @@ def _classes(found: Entry) -> list[str]:
 def _bytes(found: Entry, shape: tuple[int, ...], program: Program) -> float:
     """Of its slots, for each element of a float32 leaf."""
     leaf = describe("", np.empty(shape, np.float32), np.empty(shape, np.float32), 0)
-    chain = _chain(found)
-    layouts = [slot_layout(chain, slot, leaf) for slot in program.slots]
+    layouts = [slot_layout(found.chain, slot, leaf) for slot in program.slots]
     return sum(np.dtype(dtype).itemsize * float(np.prod(shape_)) for shape_, dtype in layouts) / np.prod(shape)
 
 
 def _state(found: Entry) -> str:
-    shown = list(programs(found))
-    if not shown:
-        return ""
-    _, shape, program = shown[0]
+    _, shape, program = next(programs(found))
     return f"{_bytes(found, shape, program):.3g} B/param"
 
 
@@ -133,8 +124,6 @@ class Show:
         elif args.kernel:
             print(kernels(found, args.kernel))
         elif args.latex:
-            if found.chain is None:
-                raise SamestepError(f"{found.name} stands behind other parts, and has no equations of its own")
             print("\n".join(f"% {words}\n{equations(program, latex=True)}" for words, _, program in programs(found)))
         else:
             _describe(found, Console(highlight=False, soft_wrap=True))
@@ -155,8 +144,6 @@ def kernels(found: Entry, language: str) -> str:
             refused[words] = reason
         text = f"none, {reason}\n" if reason else f"\n{backend.kernels(program, NATIVE)}"
         texts.append(f"for {words}: {text}")
-    if not texts:
-        raise BackendError(f"{found.name} stands behind other parts, and has no kernel of its own")
     if len(refused) == len(texts):
         raise BackendError(f"{language} has no kernel of {found.name}: {next(iter(refused.values()))}")
     return "\n".join(texts)
@@ -170,7 +157,7 @@ def _describe(found: Entry, console: Console) -> None:
     console.print(f"[bold]{found.name}[/bold]: {escape(found.summary)}")
     section("Source", "\n".join(found.sources) or "no paper")
     if found.kind != OPTIMIZER:
-        section("Shown as", repr(found.example) if found.example else "it stands behind others, which its help names")
+        section("Shown as", repr(found.example))
     shown = list(programs(found))
     for words, _, program in shown:
         section(f"Equations, {words}" if len(shown) > 1 else "Equations", equations(program))
@@ -198,18 +185,20 @@ def _hypers(hypers: tuple[Hyper, ...]) -> Table:
 
 def _domain(hyper: Hyper) -> str:
     if hyper.choices:
-        return "one of " + names(hyper.choices, limit=len(hyper.choices))
-    words = [domain.words for domain in hyper.domains]
-    if not words and not hyper.number:
-        words = [getattr(hyper.type, "__name__", "")]
-    return ", ".join([*words, *(["or None"] if hyper.optional else [])]) or "any number"
+        return ", or ".join(["one of " + names(hyper.choices, limit=len(hyper.choices)), *map(_kind, hyper.others)])
+    words = [domain.words for domain in hyper.domains] or ["any number" if hyper.number else _kind(hyper.type)]
+    return ", ".join([*words, *(["or None"] if hyper.optional else [])])
+
+
+def _kind(type_: Any) -> str:
+    return KINDS.get(type_) or f"a {type_.__name__}"
 
 
 def _slots(found: Entry, shape: tuple[int, ...], program: Program) -> str:
     leaf = describe("", np.empty(shape, np.float32), np.empty(shape, np.float32), 0)
-    chain, lines = _chain(found), []
+    lines = []
     for slot in program.slots:
-        layout, dtype = slot_layout(chain, slot, leaf)
+        layout, dtype = slot_layout(found.chain, slot, leaf)
         lines.append(f"{slot}: {_shape(layout, shape)} ({dtype})")
     lines += [f"{slot}: one number" for slot in program.numbers]
     return "\n".join([*(lines or ["none"]), f"{_bytes(found, shape, program):.3g} bytes per parameter (float32)"])
