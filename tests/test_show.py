@@ -63,7 +63,7 @@ def test_show(name, capsys):
     assert code == 0 and out.count("\\begin{align*}") == out.count("\\end{align*}") >= 1
     assert "matrix\\_transpose" not in out and r"\operatorname{matmul}" not in out
     code, out, _ = shown(capsys, "show", name, "--kernel", "python")
-    assert code == 0 and "xp." in out or "return" in out
+    assert (code == 0 and "xp." in out) or "return" in out
 
 
 def test_the_facts_are_those_of_the_optimizer(capsys):
