@@ -15,6 +15,7 @@ import torch
 import samestep as ss
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "papers" / "variance_reduction.py"
+WRITTEN_OUT = runpy.run_path(str(Path(__file__).parent / "transcriptions" / "variance_reduced.py"))["TWO"]
 ROWS, STEPS, EVERY = 6, 24, 8
 rng = np.random.default_rng(7)
 A, Y = rng.standard_normal((ROWS, 4)), rng.standard_normal(ROWS)
@@ -124,6 +125,33 @@ def test_l_katyusha_is_the_paper():
     near(run(ss.l_katyusha(1 / smooth, n=ROWS, convexity=convexity), coins=True)[0], expected)
 
 
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_transcriptions_of_two_gradients(name):
+    make, coins, rule = WRITTEN_OUT[name]
+    with ss.use_backend("numpy"):
+        near(run(make(ss), coins)[0], rule(batch, full, START, BATCHES, COINS))
+
+
+def test_proximal_terms_lead_to_the_minimum():
+    """Its conditions, of what eval_params gives; and the zeros of l1 are zeros."""
+    for name, optimizer in {
+        "I": ss.katyusha(0.1, every=2, convexity=0.1, option="I", l1=0.2, l2=0.3),
+        "II": ss.katyusha(0.3, every=2, convexity=0.4, l1=0.2, l2=0.3),
+        "natasha": ss.natasha(0.2, sigma=0.01, every=4, parts=2, l1=0.2, l2=0.3),
+    }.items():
+        params, state = START, optimizer.init(START)
+        with ss.use_backend("numpy"):
+            for _ in range(300):
+                points = optimizer.query(params, state)
+                state = optimizer.refresh(params, full(points["snapshot"]), state)
+                params, state = optimizer.step(params, {k: full(x) for k, x in points.items()}, state)
+            w = optimizer.eval_params(params, state)
+        zero = params == 0 if name == "I" else abs(w) < 1e-9
+        assert zero.any() and not zero.all()
+        pull = full(w) + 0.3 * w
+        assert abs(pull + 0.2 * np.sign(w))[~zero].max() < 1e-9 and abs(pull[zero]).max() <= 0.2
+
+
 def test_recorded_distances():
     script = runpy.run_path(str(SCRIPT))
     with ss.use_backend("numpy"):
@@ -139,9 +167,10 @@ ALL = {
         False,
     ),
     "l_svrg": (lambda: ss.l_svrg(0.05), True),
-    "katyusha": (lambda: ss.katyusha(0.05, every=EVERY, convexity=0.1), False),
+    "svrg_random": (lambda: ss.svrg(0.05, every=EVERY, iterate="random"), True),
+    "katyusha": (lambda: ss.katyusha(0.05, every=EVERY, convexity=0.1, option="I", l1=0.1, l2=0.1), False),
     "l_katyusha": (lambda: ss.l_katyusha(0.05, n=ROWS, convexity=0.1), True),
-    "natasha": (lambda: ss.natasha(0.05, sigma=0.1, every=EVERY, parts=2), False),
+    "natasha": (lambda: ss.natasha(0.05, sigma=0.1, every=EVERY, parts=2, l1=0.1, l2=0.1), False),
 }
 
 

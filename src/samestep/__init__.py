@@ -36,7 +36,7 @@ from .algorithms.madgrad import madgrad, madgrad_step
 from .algorithms.mars import mars, scale_by_mars
 from .algorithms.muon import muon, scale_by_muon
 from .algorithms.nadam import nadam, scale_by_nadam
-from .algorithms.natasha import natasha, natasha_step
+from .algorithms.natasha import natasha, natasha_random_step, natasha_step
 from .algorithms.novograd import novograd, scale_by_novograd
 from .algorithms.online_rmsprop import online_rmsprop, scale_by_online_rmsprop
 from .algorithms.padam import padam, scale_by_padam
@@ -103,7 +103,7 @@ from .modifiers.stochastic_rounding import stochastic_rounding
 from .modifiers.swa import swa
 from .modifiers.trust_ratio import trust_ratio
 from .modifiers.unscale import loss_scaling, unscale
-from .modifiers.variance_reduced import snapshot_by_coin, snapshot_every, variance_reduced
+from .modifiers.variance_reduced import snapshot_at_random, snapshot_by_coin, snapshot_every, variance_reduced
 from .modifiers.warm_restart import warm_restart
 from .optimizer import Optimizer
 from .page import (
@@ -239,6 +239,7 @@ __all__ = [
     "muon",
     "nadam",
     "natasha",
+    "natasha_random_step",
     "natasha_step",
     "negate",
     "nesterov_estimate",
@@ -315,6 +316,7 @@ __all__ = [
     "simplified_ademamix",
     "skip_nonfinite",
     "sm3",
+    "snapshot_at_random",
     "snapshot_by_coin",
     "snapshot_every",
     "soap",

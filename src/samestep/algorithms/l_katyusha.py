@@ -15,6 +15,7 @@ from array_api_compat import array_namespace
 from ..constructor import named
 from ..modifiers.variance_reduced import variance_reduced
 from ..page import copy, count, given, positive, stale, update
+from .katyusha import ALONE
 
 
 def _theta(xp, lr, n, convexity):
@@ -26,14 +27,7 @@ def _points(p, z, snapshot, *, lr, n, convexity):
     return {"x": theta * z + 0.5 * snapshot + (0.5 - theta) * p, "snapshot": snapshot}
 
 
-@update(
-    alone="its point of query and its momentum are made for the gradient itself",
-    query=_points,
-    z=copy,
-    snapshot=copy,
-    stale=stale,
-    coin=given,
-)
+@update(alone=ALONE, query=_points, z=copy, snapshot=copy, stale=stale, coin=given)
 def l_katyusha_step(p, u, z, snapshot, stale, coin, *, lr: positive, n: count, convexity: positive):
     """The step of L-Katyusha behind `variance_reduced`: help("samestep.algorithms.l_katyusha").
 

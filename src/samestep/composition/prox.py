@@ -47,7 +47,7 @@ def minimum(p, z, h, *, l1=None, half=None, group_l2=None, group_half=None, axis
     for given in (l1, half, group_l2, group_half):
         free = free if given is None else free & (given == 0)
     if l1 is not None:
-        z = xp.where(abs(z) <= l1, 0.0, z - xp.sign(z) * l1)
+        z = _soft(xp, z, l1)
     if half is not None:
         w = _half(xp, z, h, abs(z), half)
     elif group_half is not None:
@@ -58,6 +58,17 @@ def minimum(p, z, h, *, l1=None, half=None, group_l2=None, group_half=None, axis
         w = -z / h
     w = xp.where(z == 0, 0.0, w)
     return w if p is None else xp.where(free, p, w)
+
+
+def shrunk(x, step, l1, l2):
+    """The w that minimises |w - x|^2 / 2 + step (l1 |w| + l2 / 2 w^2); of each term, None is none."""
+    if l1 is not None:
+        x = _soft(array_namespace(x), x, step * l1)
+    return x if l2 is None else x / (1 + step * l2)
+
+
+def _soft(xp, x, l1):
+    return xp.where(abs(x) <= l1, 0.0, x - xp.sign(x) * l1)
 
 
 def shared(p, h, axis):
