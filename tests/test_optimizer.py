@@ -560,6 +560,12 @@ def test_override_refused(opt, override, message):
         (lambda: accumulate(2.5), r"k is an option of type int.*got 2\.5"),
         (lambda: ss.lion(dialect="torch"), "has no 'dialect'"),
         (lambda: ss.adamw(state_dtype="int8"), "has no 'state_dtype'"),
+        (lambda: ss.sgd(0.1, nesterov=True), r"need momentum above 0: write sgd\(momentum"),
+        (lambda: ss.sgd(0.1, momentum=0.9, dampening=0.1, form="ema"), "dampening needs form='classical'"),
+        (lambda: ss.rmsprop(nesterov=True), "nesterov needs momentum above 0"),
+        (lambda: ss.lars(dampening=0.1), "dampening needs momentum, lr_inside=False and nesterov=False"),
+        (lambda: ss.lars(dampening=0.1, lr_inside=False, nesterov=True), "dampening needs"),
+        (lambda: ss.lars(cautious="mean"), "write lr_inside=False"),
     ],
 )
 def test_construction_refused(build, message):

@@ -1,11 +1,13 @@
-"""Weight decay in its four words.
+"""Weight decay in its four words, and a fifth that shrinks only what the step shrinks.
 
 Loshchilov, Hutter, "Decoupled Weight Decay Regularization", 2019, https://arxiv.org/abs/1711.05101.
+Chen et al., "Cautious Weight Decay", 2025, https://arxiv.org/abs/2510.12402, cautious.
 
     coupled      u <- u + weight_decay p              before the moments: an L2 term of the loss
     decoupled    p <- p (1 - lr weight_decay)         then the step
     independent  p <- p (1 - weight_decay)            then the step; the paper's, lr is not in it
     proximal     p <- p / (1 + lr weight_decay)       after the step: written behind descend
+    cautious     decoupled where u p > 0              u as it is there, behind the mask of `cautious`, too
 
 The proximal step in the metric of an adaptive optimizer, (p - eta u) / (1 + eta weight_decay) with the eta of each
 entry, needs that eta, which no part tells another: it is a term of the composition, not a part.
@@ -13,10 +15,12 @@ entry, needs that eta, which no part tells another: it is a term of the composit
 
 from typing import Literal
 
+from array_api_compat import array_namespace
+
 from ..errors import HyperparameterError, names
 from ..page import Part, gradient, nonnegative, update
 
-Mode = Literal["coupled", "decoupled", "independent", "proximal"]
+Mode = Literal["coupled", "decoupled", "independent", "proximal", "cautious"]
 Coupling = Literal["coupled", "decoupled"]  # what most constructors take as `decay`
 
 
@@ -44,11 +48,18 @@ def proximal_decay(p, *, lr: nonnegative, weight_decay: nonnegative):
     return {"p": p / (1 + lr * weight_decay)}
 
 
+@update()
+def cautious_decay(p, u, *, lr: nonnegative, weight_decay: nonnegative):
+    """Shrink the parameter by lr times weight_decay, before the step, where the step goes towards 0 too."""
+    return {"p": array_namespace(p).where(u * p > 0, p * (1 - lr * weight_decay), p)}
+
+
 MODES = {
     "coupled": coupled_decay,
     "decoupled": decoupled_decay,
     "independent": independent_decay,
     "proximal": proximal_decay,
+    "cautious": cautious_decay,
 }
 
 
@@ -57,7 +68,7 @@ def decay(weight_decay, *, mode: Mode = "decoupled", name: str | None = None) ->
 
     Args:
         weight_decay: how much, at least 0; may be a schedule.
-        mode: coupled, decoupled, independent or proximal (write this one behind `descend`).
+        mode: coupled, decoupled, independent, cautious, or proximal (write this one behind `descend`).
         name: a name for the part.
 
     Raises:

@@ -82,6 +82,11 @@ CASES = [
         lambda ss: ss.chain(ss.lion(0.01), ss.cautious(phi=half, floor=1e-5)),
         c_lion("Lion", 0.01, cautious_factor=0.5),
     ),
+    Case(  # their mask is of float32, so the decay is a power of 2
+        "lion_cautious_decay",
+        lambda ss: ss.chain(ss.scale_by_lion(), ss.decay(0.5, mode="cautious"), ss.descend(wave(2**-6))),
+        c_lion("Lion", wave(2**-6), weight_decay=0.5, cautious_wd=True, cautious_factor=1.0),
+    ),
     Case(
         "lookahead_late",
         lambda ss: ss.chain(ss.sgd(0.01, momentum=0.9), ss.lookahead(6, start="late")),
