@@ -12,7 +12,7 @@ with the authors' code: the paper has no bias correction, and lr / sqrt(t) inste
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, positive, unit, zeros
 from ..slots import Slot
@@ -60,7 +60,7 @@ def scale_by_adabound(
 
 
 @named(scale_by_adabound)
-def adabound(lr: positive = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
+def adabound(lr: positive = 1e-3, *, weight_decay: nonnegative = 0.0, decay: Coupling = "coupled", **hyper):
     """AdaBound: Adam that turns into SGD (Luo, Xiong, Liu, Sun, 2019, https://arxiv.org/abs/1902.09843).
 
         p <- p - clip(lr sqrt(c2) / c1 / (sqrt(v) + eps), low, high) m, with m, v, c1 and c2 as in `adam`
@@ -68,7 +68,7 @@ def adabound(lr: positive = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
 
     Args:
         lr: step size, 1e-3, above 0.
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        weight_decay, decay: 0 leaves it out; "coupled", added to the gradient, or "decoupled", p (1 - lr weight_decay).
         beta1, beta2: the decay of m and v, 0.9 and 0.999.
         final_lr: the step size of SGD at which the bounds meet, 0.1; it moves with lr, from the lr at `init`.
         gamma: how fast they close, 1e-3, above 0.
@@ -89,7 +89,7 @@ def adabound(lr: positive = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
     array([ 0.5, -0.5])
     """
     return [
-        decay(weight_decay, mode="coupled") if weight_decay else None,
+        decay_if(weight_decay, decay),
         scale_by_adabound(lr=lr, **hyper),
         descend(lr),
     ]

@@ -12,7 +12,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, zeros
 
@@ -52,7 +52,14 @@ def scale_by_padam(
 
 
 @named(scale_by_padam)
-def padam(lr: nonnegative = 0.1, *, partial: nonnegative = 0.125, weight_decay: nonnegative = 0.0, **hyper):
+def padam(
+    lr: nonnegative = 0.1,
+    *,
+    partial: nonnegative = 0.125,
+    weight_decay: nonnegative = 0.0,
+    decay: Coupling = "coupled",
+    **hyper,
+):
     """Padam: Adam with a partial power of v (Chen et al., 2018, https://arxiv.org/abs/1806.06763).
 
         p <- p - lr sqrt(c2) / c1 m / (sqrt(v_max) + eps)^(2 partial), with m, v_max, c1 and c2 as in `adam`
@@ -60,7 +67,7 @@ def padam(lr: nonnegative = 0.1, *, partial: nonnegative = 0.125, weight_decay: 
     Args:
         lr: step size, 0.1, tuned with partial.
         partial: the power of v, 0.125, as in the published runs; 0.5 is AMSGrad, 0 momentum; 0.25 in the authors' code.
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        weight_decay, decay: 0 leaves it out; "coupled", added to the gradient, or "decoupled", p (1 - lr weight_decay).
         beta1, beta2: the decay of m and v, 0.9 and 0.999.
         eps: keeps the quotient finite, 1e-8; the power is of sqrt(v) + eps.
         amsgrad: the largest v: "post" or True, or False: v itself.
@@ -79,4 +86,4 @@ def padam(lr: nonnegative = 0.1, *, partial: nonnegative = 0.125, weight_decay: 
     """
     eighth = not callable(partial) and partial == 0.125
     scale = scale_by_padam(partial=None if eighth else partial, **hyper)
-    return [decay(weight_decay, mode="coupled") if weight_decay else None, scale, descend(lr)]
+    return [decay_if(weight_decay, decay), scale, descend(lr)]

@@ -13,7 +13,7 @@ Both m and v start at initial_accumulator: strange for m, but what the packages 
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..modifiers.decay import decay
+from ..modifiers.decay import Coupling, decay_if
 from ..modifiers.descend import descend
 from ..page import direction, full, nonnegative, unit
 
@@ -47,14 +47,14 @@ def scale_by_yogi(
 
 
 @named(scale_by_yogi)
-def yogi(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, **hyper):
+def yogi(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, decay: Coupling = "coupled", **hyper):
     """Yogi: Adam with an additive second moment (Zaheer et al., 2018, https://papers.nips.cc/paper/8186).
 
         m <- beta1 m + (1 - beta1) g;  v <- v - (1 - beta2) sign(v - g^2) g^2;  p <- p - lr m_hat / (sqrt(v_hat) + eps)
 
     Args:
         lr: step size, 1e-2.
-        weight_decay: coupled decay, added to the gradient as weight_decay p; 0 leaves the part out.
+        weight_decay, decay: 0 leaves it out; "coupled", added to the gradient, or "decoupled", p (1 - lr weight_decay).
         beta1, beta2: the decay of m, and 1 - the rate of v, 0.9 and 0.999.
         eps: keeps the quotient finite, 1e-3.
         initial_accumulator: where m and v start, 1e-6; read by `init` alone.
@@ -71,4 +71,4 @@ def yogi(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, **hyper):
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(12)
     array([ 0.5, -0.5])
     """
-    return [decay(weight_decay, mode="coupled") if weight_decay else None, scale_by_yogi(**hyper), descend(lr)]
+    return [decay_if(weight_decay, decay), scale_by_yogi(**hyper), descend(lr)]
