@@ -82,7 +82,7 @@ class Entry:
     @cached_property
     def example(self) -> Optimizer:
         """An optimizer with it: itself with its defaults; or around plain descent, or the heavy ball; or a named one
-        in which it stands, or which it may follow.
+        in which it stands, or which it may follow, or whose last part it may be.
         """
         made = self.make(**_given(self.hypers))
         if isinstance(made, Optimizer) and hasattr(self.make, "pages"):
@@ -95,7 +95,10 @@ class Entry:
         named = [other.example for other in entries().values() if other.kind == OPTIMIZER]
         within = [found for found in named if any(part.page is self.make for part in _parts(found))]
         plain = (found for found in within if any(part.page is descend for part in _parts(found)))
-        return next(plain, None) or next(iter(within), None) or next(o for n in named if (o := _whole(n, made)))
+        if found := next(plain, None) or next(iter(within), None):
+            return found
+        behind = ((_whole(other, made) or _whole(*_parts(other)[:-1], made)) for other in named)
+        return next(found for found in behind if found)
 
     @property
     def chain(self) -> Chain:
