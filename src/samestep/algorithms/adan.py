@@ -81,6 +81,8 @@ def adan(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, no_prox: bo
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
+    The authors' max_grad_norm is a part in front: chain(clip_by_global_norm(max_norm=1.0, clip_eps=1e-8), adan(...)).
+
     Params are floating arrays of any shape; slots `m`, `d`, `n`, `g_prev` in the compute dtype.
 
     Raises:

@@ -1,7 +1,7 @@
 """Adaptive step sizes: adagrad, rmsprop, adam and its kin."""
 
 from ..case import Case
-from ..oracles import adopt, keras, optax, optimi, po, power, timm, torch
+from ..oracles import Oracle, adopt, call, keras, optax, optimi, po, power, timm, torch
 from ..problem import wave
 
 CASES = [
@@ -215,6 +215,14 @@ CASES = [
         "adan_root",
         lambda ss: ss.adan(wave(0.02), difference="1 - beta2", eps_root=1e-6, weight_decay=0.1, no_prox=True),
         optax("adan", wave(0.02), eps_root=1e-6, weight_decay=0.1),
+    ),
+    Case(
+        "adan_clipped",
+        lambda ss: ss.chain(ss.clip_by_global_norm(25.0, clip_eps=1e-8), ss.adan(0.01)),
+        Oracle(
+            call("pytorch_optimizer.Adan", lr=0.01, foreach=False, max_grad_norm=25.0),
+            patches={"torch.Tensor.float": "torch.Tensor.double"},  # of the norm
+        ),
     ),
     Case(
         "adan_no_prox",
