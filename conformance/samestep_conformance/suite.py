@@ -39,9 +39,9 @@ class Subject:
     def __str__(self) -> str:
         return f"{self.name}-{self.backend}-{self.dtype}"
 
-    def refused(self) -> str | None:
-        """Why the backend does not run it."""
-        return refusal(self.optimizer, self.backend, self.dtype, self.shapes)
+    def refused(self, shapes: Shapes | None = None) -> str | None:
+        """Why the backend does not run it, on these leaves if not on its own."""
+        return refusal(self.optimizer, self.backend, self.dtype, shapes or self.shapes)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class Check:
     def __call__(self, subject: Subject) -> Apart | None:
         """Raise `Difference` or `LeftOut`, or return how far apart the results were."""
         options: dict[str, Any] = {"shapes": self.leaves or subject.shapes}
+        reason = subject.refused(self.leaves) if self.leaves else None  # a shape may ask for another program
+        if reason:
+            raise LeftOut(reason)
         if self.function is checks.matches_golden:
             options = {"case": subject.golden}
         elif self.function is checks.corners:

@@ -63,6 +63,14 @@ def test_a_full_run_takes_a_program_once():
     assert cell.not_compared == "long run left out: as with adam: the same program, with other numbers"
 
 
+def test_a_check_on_leaves_that_the_backend_refuses_is_left_out():
+    factored = suite.subject("adafactor_min_dim", "numba", "float64")  # whose usual leaves are too small for that
+    (long,) = (check for check in suite.CHECKS if check.leaves is LONG)
+    outcome = suite.judge(long, factored)
+    assert outcome.status == suite.LEFT_OUT and "reduces over axes" in outcome.message
+    assert factored.refused() is None
+
+
 def test_every_check_of_the_list_is_in_the_suite():
     assert len({check.name for check in suite.CHECKS}) == len(suite.CHECKS) == 14
 
