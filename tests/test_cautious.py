@@ -178,6 +178,33 @@ def test_all_and_nothing_agrees(scale):
     assert np.array_equal(opt.step(params, grads, against)[0], np.full(4, 1.5))
 
 
+def test_a_factor_is_another_mask():
+    """Of 1 it masks nothing, of 0 it is the mask; as a function phi says the same."""
+    params, state = np.zeros(4), {"step": 3, "m": np.array([2.0, -1.0, 0.5, 0.0])}
+    grads = np.array([1.0, 3.0, -2.0, 1.0])
+
+    def directed(part):
+        return ss.chain(ss.momentum(0.5), *part, ss.descend(1.0)).step(params, grads, state)[0]
+
+    for scale in SCALES[::2]:
+        assert np.array_equal(directed([ss.cautious(scale=scale, cautious_factor=1.0)]), directed([]))
+    for scale in SCALES:
+        assert np.array_equal(
+            directed([ss.cautious(scale=scale, cautious_factor=0.0)]), directed([ss.cautious(scale=scale)])
+        )
+        by_phi = ss.cautious(scale=scale, phi=lambda x: ss.array_namespace(x).where(x > 0, 1.0, 0.25))
+        np.testing.assert_allclose(
+            directed([ss.cautious(scale=scale, cautious_factor=0.25)]), directed([by_phi]), rtol=1e-15
+        )
+
+
+def test_cautious_decay_is_of_a_direction():
+    """Where the step shrinks the parameter too; elsewhere there is none."""
+    opt, params = ss.chain(ss.decay(0.5, mode="cautious"), ss.descend(1.0)), np.array([4.0, -4.0, 4.0, 0.0])
+    grads = np.array([1.0, 1.0, 0.0, 1.0])
+    assert np.array_equal(opt.step(params, grads, opt.init(params))[0], [1.0, -5.0, 4.0, -1.0])
+
+
 @pytest.mark.parametrize("make", [ss.sgd, ss.rmsprop])
 def test_velocity_has_no_direction_to_mask(make):
     with pytest.raises(ss.HyperparameterError, match="cautious"):

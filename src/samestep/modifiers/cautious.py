@@ -6,6 +6,7 @@ Liang, Chen, Liu, Liu, "Cautious Optimizers: Improving Training with One Line of
     u <- u mask / max(mean(mask), floor)      "mean", the authors' code since 2025
     u <- u mask size / (sum(mask) + 1)        "count", the paper
     u <- u mask                               "none", its theory, which allows any phi(u g) for the mask
+    mask = 1 where u g > 0, else cautious_factor                as lion_pytorch has it, with floor=1e-5
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..page import Part, direction, positive
+from ..page import Part, direction, fraction, positive
 
 Masks = Literal[False, "mean", "count", "none"]  # the argument `cautious` of the named constructors
 
@@ -25,6 +26,7 @@ def cautious(
     *,
     scale: Literal["mean", "count", "none"] = "mean",
     floor: positive = 1e-3,
+    cautious_factor: fraction | None = None,
     phi: Callable | None = None,
 ):
     """Mask a direction where it lacks the gradient's sign, scale up the rest: help("samestep.modifiers.cautious").
@@ -32,29 +34,34 @@ def cautious(
     Args:
         scale: "mean", "count" or "none"; the mean and the count are over one leaf.
         floor: the least mean that is divided by, 1e-3.
+        cautious_factor: what is kept of the other entries, None: nothing; 1 masks nothing.
         phi: the mask as a function of the array u g, entry by entry; None: 1 above 0, else 0. Optimizers with the same
             function are equal, and one of a module can be pickled.
 
-    Decay is not touched. The scale lr S / (S + 1) of some articles lost the factor `size`: it never scales up.
+    Decay is not touched; one that asks the direction too is `decay(mode="cautious")`. The scale lr S / (S + 1) of an
+    article lost the factor `size`, so it never scales up, and put lr in it, of which decay then has too little.
 
     >>> import samestep as ss
     >>> ss.chain(ss.adamw(1e-3), ss.cautious()) == ss.adamw(1e-3, cautious="mean")
     True
     """
     xp = array_namespace(u)
-    if phi is None:
-        agree = u * g > 0
-        kept = xp.count_nonzero(agree)
-    else:
+    agree = u * g > 0
+    if phi is not None:
         mask = phi(u * g)
         kept = xp.sum(mask)
+    else:
+        kept = xp.count_nonzero(agree)
+        kept = kept if cautious_factor is None else kept + cautious_factor * (u.size - kept)
     if scale == "mean":
         factor = 1 / xp.maximum(kept / u.size, floor)
     elif scale == "count":
         factor = u.size / (kept + 1)
     else:
         factor = 1.0
-    return {"u": xp.where(agree, u * factor, 0.0) if phi is None else u * mask * factor}
+    if phi is not None:
+        return {"u": u * mask * factor}
+    return {"u": xp.where(agree, u * factor, 0.0 if cautious_factor is None else u * (cautious_factor * factor))}
 
 
 def masked(scale: Masks) -> Part | None:

@@ -25,6 +25,16 @@ CASES = [
         lambda ss: ss.lion(0.01, beta1=0.95, beta2=0.98, weight_decay=0.1, cautious="count"),
         po("Lion", 0.01, betas=(0.95, 0.98), weight_decay=0.1, cautious=True),
     ),
+    Case(  # it computes the decay's factor in float32: one that is exact there
+        "lion_cautious_partly",
+        lambda ss: ss.chain(
+            ss.scale_by_lion(),
+            ss.cautious(cautious_factor=0.3, floor=1e-5),
+            ss.decay(0.125, mode="cautious"),
+            ss.descend(2**-6),
+        ),
+        c_lion("Lion", 2**-6, weight_decay=0.125, cautious_factor=0.3, cautious_wd=True),
+    ),
     Case(
         "adopt_cautious",
         lambda ss: ss.chain(ss.adopt(0.01), ss.cautious()),
