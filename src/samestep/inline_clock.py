@@ -49,6 +49,7 @@ class Clocks:
         self.counts = self._by_leaf(state[states.STEP], "'step' of the state")
         self.shared = trees.is_leaf(state[states.STEP]) and not isinstance(state[states.STEP], dict)
         self.slots = {slot: self._slot(slot, state[slot]) for slot in plan.number_slots}
+        self.as_given = {slot: state[slot] for slot in plan.number_slots if len(patterns) > 1}
         self.next: dict[Any, Any] = {}  # the count of this step, by the count before it
 
     def _by_leaf(self, value: Any, what: str) -> list:
@@ -138,6 +139,8 @@ class Clocks:
                 one = len({_identity(value) for value in mine.values()}) == 1
                 nesting = [mine.get(i) for i in range(len(values))]
                 shown[pattern] = next(iter(mine.values())) if one else trees.rebuild(self.plan.spec, nesting)
+            elif pattern in self.as_given.get(slot, ()):  # a group without leaves
+                shown[pattern] = self.as_given[slot][pattern]
         return shown if len(self.patterns) > 1 else next(iter(shown.values()))
 
 

@@ -174,6 +174,13 @@ def test_leaves_without_a_gradient():
     near(optimizer.step(*_with(ours, g)), optimizer.step(*_with(plain, g)), 1e-6)
 
 
+def test_a_group_without_leaves_stays_in_the_state():
+    optimizer, p = ss.groups({"*": ss.nadam(0.1)}, default=ss.nadam(0.2)), {"w": jnp.ones(2)}
+    p, state = jax.jit(optimizer.step)(p, p, optimizer.init(p))
+    assert state["mu_product"].keys() == {"*", "default"} and state["mu_product"]["default"] == 1.0
+    optimizer.step(p, p, state)
+
+
 @pytest.mark.parametrize("page, dtype", [("noise", "float32"), ("stochastic", "bfloat16"), ("kahan", "float16")])
 def test_random_numbers_and_rounding(page, dtype):
     """The bits of the steps outside, inside jit and vmap."""
