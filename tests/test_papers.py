@@ -14,6 +14,7 @@ STEPS = {
     "hidden_accumulation": 40,
     "nesterov_estimation": 30,
     "reddi": 10_000,
+    "variance_reduction": 12_000,
 }
 
 

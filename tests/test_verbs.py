@@ -1,7 +1,7 @@
 """query, needs_refresh, refresh and the second gradient; and the optimizers that stand on them.
 
 No package has these, so they are held to T.SGD that is fed with the estimate, to the papers written out in plain
-NumPy, and to the recorded numbers of benchmarks/papers/variance_reduction.py.
+NumPy, and to the derived numbers of benchmarks/papers/variance_reduction.py (tests/test_papers.py).
 """
 
 import copy
@@ -14,7 +14,6 @@ import torch
 
 import samestep as ss
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "papers" / "variance_reduction.py"
 WRITTEN_OUT = runpy.run_path(str(Path(__file__).parent / "transcriptions" / "variance_reduced.py"))["TWO"]
 ROWS, STEPS, EVERY = 6, 24, 8
 rng = np.random.default_rng(7)
@@ -150,14 +149,6 @@ def test_proximal_terms_lead_to_the_minimum():
         assert zero.any() and not zero.all()
         pull = full(w) + 0.3 * w
         assert abs(pull + 0.2 * np.sign(w))[~zero].max() < 1e-9 and abs(pull[zero]).max() <= 0.2
-
-
-def test_recorded_distances():
-    script = runpy.run_path(str(SCRIPT))
-    with ss.use_backend("numpy"):
-        table, _ = script["rows"](epochs=(1, 5))
-    assert len(table) == 14
-    assert [row for row in table if not row[-1]] == []
 
 
 ALL = {
