@@ -14,6 +14,7 @@ from samestep.trace.ops import CALL
 
 from .arrays import LONG, SHAPES, SMALL, Feed, Gradients, Shapes, asked, gradients, host, moved, params, settled
 from .bits import SAME, Apart, Difference, LeftOut, equal, in_words, merged
+from .feeding import fed
 from .runs import bound, exactness, exceptions, flushed, largest, reference, run, slow_steps, stepped, within
 
 START = 10  # steps of a recorded trajectory, for a backend that is slow
@@ -142,7 +143,7 @@ def _step_by_step(
     found: list[Apart] = []
     with asked("numpy"):
         start = moved(params(dtype, shapes), "numpy", dtype)
-        before = host((start, optimizer.init(start)))
+        before = host((start, fed(optimizer).init(start)))
     for t, step in enumerate(theirs, start=1):
         ours = stepped(optimizer, backend, dtype, before, grads(t))
         found.append(within(ours, step, most, t, title, dtype))

@@ -35,6 +35,7 @@ from .arrays import (
     subnormal,
 )
 from .bits import SAME, Apart, Difference, LeftOut, equal, in_words
+from .feeding import fed
 from .runs import bound, exactness, exceptions, programs, takes
 
 
@@ -43,7 +44,7 @@ def _trip(
     only: str | None = None,
 ) -> Iterator[Any]:  # fmt: skip
     """(step, what it was given, what it gave), as the library has them; `only`: with this leaf alone."""
-    to = backend or "numpy"
+    to, optimizer = backend or "numpy", fed(optimizer)
 
     def picked(tree: dict[str, Any]) -> dict[str, Any]:
         return moved(tree if only is None else {only: tree[only]}, to, dtype)
@@ -88,7 +89,7 @@ def pure(
     arrays: str | None = None,
 ) -> None:  # fmt: skip
     """A step changes no input, and its results share no memory with an input or each other."""
-    to = arrays or backend or "numpy"
+    to, optimizer = arrays or backend or "numpy", fed(optimizer)
     with asked(backend, arrays):
         now = moved(params(dtype, shapes), to, dtype)
         state = optimizer.init(now)
@@ -117,7 +118,7 @@ def donated_equals_fresh(optimizer: Any, backend: str, *, dtype: str = "float32"
 
 def resumes(optimizer: Any, backend: str | None = None, *, dtype: str = "float32", shapes: Shapes = SHAPES) -> None:
     """A copied state goes on as the state does."""
-    to = backend or "numpy"
+    to, optimizer = backend or "numpy", fed(optimizer)
     grads = gradients(dtype, shapes)
     with asked(backend):
         now = moved(params(dtype, shapes), to, dtype)
@@ -186,10 +187,10 @@ def corners(optimizer: Any, backend: str, *, dtype: str = "float32") -> Apart:
         return moved(tree | {"scalar": tree["one"].reshape(())}, backend, dtype)
 
     with asked(backend):
-        now = alike(params(dtype, CORNERS))
-        state = optimizer.init(now)
+        now, taken = alike(params(dtype, CORNERS)), fed(optimizer)
+        state = taken.init(now)
         for t in range(1, 4):
-            now, state = settled(optimizer.step(now, alike(usual(t)), state))
+            now, state = settled(taken.step(now, alike(usual(t)), state))
             found = host(now)
             for leaf, shape in CORNERS.items():
                 if found[leaf].shape != shape:

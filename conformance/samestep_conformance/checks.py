@@ -1,7 +1,8 @@
 """Checks of an optimizer on a backend: plain functions that raise `Difference`, for our tests and for anybody's.
 
 An optimizer is any object with `init(params)` and `step(params, grads, state) -> (params, state)`. A check that does
-not apply to it raises `LeftOut` with the reason; one that compares returns how far apart the results were.
+not apply to it raises `LeftOut` with the reason; one that compares returns how far apart the results were. One of ours
+whose step takes two gradients, `refresh` or a coin is fed them.
 """
 
 from .against import STEPS_OF_LONG_RUNS, agrees, long_run, matches_golden, matches_reference, same_bits

@@ -12,9 +12,9 @@ from typing import Any, get_args
 import samestep as ss
 from samestep.errors import SamestepError
 from samestep.modifiers.cautious import Masks
+from samestep.page import SECOND
 
 from .moments import FAMILIES, moments
-from .programs import told_gradients_alone
 
 DECAYS = (
     "native",
@@ -38,7 +38,7 @@ NUMBERS: dict[str, tuple[float, ...]] = {  # what libraries have as defaults
 
 
 TEMPLATES: dict[str, Callable[..., ss.Optimizer]] = {
-    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages") and told_gradients_alone(*v.pages)},
+    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages") and not any(SECOND in page.reads for page in v.pages)},
     "moments": moments,
 }
 Settings = dict[str, Any]

@@ -8,7 +8,6 @@ from typing import Any
 
 import samestep as ss
 from samestep.catalogue import OPTIMIZER, entries
-from samestep.page import SECOND, Page
 from samestep.trace.namespace import eye_like
 
 from .golden.families import CASES
@@ -75,6 +74,13 @@ OWN = {
     "every transcendental operation": lambda ss: ss.chain(transcendental(), ss.descend(0.01)),
     "every operation over axes": lambda ss: ss.chain(shapes(), ss.descend(0.01)),
 }
+SHORT = {  # epochs of so few steps that a check sees a few, of more options than the examples of the catalogue have
+    "svrg": lambda ss: ss.svrg(0.1, every=3),
+    "katyusha": lambda ss: ss.katyusha(0.1, every=3),
+    "katyusha_convex": lambda ss: ss.katyusha(0.1, every=3, convexity=0.5, option="I"),
+    "natasha": lambda ss: ss.natasha(0.1, sigma=0.01, every=4, parts=2),
+    "adam_on_snapshots": lambda ss: ss.chain(ss.variance_reduced(), ss.snapshot_by_coin(), ss.adam(0.01)),
+}
 COVERING = (  # whatever compiles slowly runs these; with OWN, ten that use every operation of the table
     "adamw",
     "lion_cautious",
@@ -86,21 +92,13 @@ COVERING = (  # whatever compiles slowly runs these; with OWN, ten that use ever
 )
 
 
-def told_gradients_alone(*pages: Page) -> bool:
-    """Whether a step gives these pages all that they need: the suite has no second gradient, and no such numbers."""
-    slots = [slot for page in pages for slot in page.slots.values()]
-    reads = [name for page in pages for name in page.reads]
-    return SECOND not in reads and not any(slot.shape == "given" and slot.start is None for slot in slots)
-
-
 @cache
 def optimizers() -> dict[str, ss.Optimizer]:
     """By name: the golden cases', our own, and those of the library that have no golden case."""
-    found = {case.name: case.ours(ss) for case in CASES} | {name: make(ss) for name, make in OWN.items()}
+    found = {case.name: case.ours(ss) for case in CASES} | {name: make(ss) for name, make in (OWN | SHORT).items()}
     covered = {str(optimizer).partition("(")[0] for optimizer in found.values()}
     for name, entry in entries().items():
-        pages = getattr(entry.make, "pages", ())
-        if entry.kind == OPTIMIZER and name not in covered and told_gradients_alone(*pages):
+        if entry.kind == OPTIMIZER and name not in covered:
             assert entry.example is not None
             found.setdefault(name, entry.example)
     return found

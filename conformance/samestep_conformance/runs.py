@@ -18,6 +18,7 @@ from samestep.trace.ops import CALL, CLASSES, EXACT, OPS, REDUCE, REDUCTIONS, TR
 
 from .arrays import SHAPES, Feed, Gradients, Shapes, asked, gradients, held, host, moved, params, settled
 from .bits import EXTREME, Apart, Difference, LeftOut, pairs, same_number, ulps_of_leaf
+from .feeding import fed
 
 # What one loose operation may be off by, in units in the last place of the largest entry of a leaf, and by how much the
 # operations after it may enlarge that in one step.
@@ -35,6 +36,7 @@ def run(
     grads = grads or gradients(dtype, shapes)
     to = arrays or backend or "numpy"
     extra = {"donate": True} if donate else {}
+    optimizer = fed(optimizer)
     with asked(backend, arrays):
         now = moved(params(dtype, shapes), to, dtype)
         state = optimizer.init(now)
@@ -79,7 +81,7 @@ def stepped(optimizer: Any, backend: str, dtype: str, before: Step, grads: Any, 
     """One step from given params and state."""
     with asked(backend):
         now, state = moved(before[0], backend, dtype), moved(before[1], backend)
-        return host(optimizer.step(now, moved(grads, backend, dtype), state, **extra))
+        return host(fed(optimizer).step(now, moved(grads, backend, dtype), state, **extra))
 
 
 # -- classes and bounds ------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from samestep_conformance import conform as command
 from samestep_conformance import jobs, report, suite
 from samestep_conformance.arrays import LONG, SMALL, Feed
 from samestep_conformance.bits import Apart
-from samestep_conformance.programs import COVERING, first_alike, optimizers, told_gradients_alone
+from samestep_conformance.programs import COVERING, first_alike, optimizers
 from samestep_conformance.runs import operations, run
 
 BACKENDS = Path(__file__).with_name("otherstep.py")
@@ -35,9 +35,7 @@ def test_ten_programs_use_every_operation():
 
 
 def test_every_named_constructor_is_run():
-    made = {name: getattr(ss, name) for name in ss.__all__ if hasattr(getattr(ss, name), "pages")}
-    constructors = {name for name, make in made.items() if told_gradients_alone(*make.pages)}
-    assert set(made) - constructors == {"svrg", "l_svrg", "katyusha", "l_katyusha", "natasha"}, "tests/test_verbs.py"
+    constructors = {name for name in ss.__all__ if hasattr(getattr(ss, name), "pages")}
     labels = {str(optimizer).partition("(")[0] for optimizer in optimizers().values()}
     assert len(constructors) > 15 and constructors <= labels
 

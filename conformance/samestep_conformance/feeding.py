@@ -1,0 +1,73 @@
+"""What a step takes beside one gradient, fed: a second gradient, `refresh` where it is due, numbers such as a coin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optree
+
+import samestep as ss
+from samestep import libraries
+
+from .arrays import host
+
+POINTS = "points"  # in the state of what is fed: where it wants its next gradients, and is to be evaluated
+NUMBERS = (0.0, 1.0)  # that a step may be given: a coin has no others
+
+
+def fed(optimizer: Any) -> Any:
+    """The optimizer itself or, where its step takes more than a gradient, one of the same two verbs that is fed it."""
+    return Fed(optimizer) if isinstance(optimizer, ss.Optimizer) and _wants_more(optimizer) else optimizer
+
+
+def _wants_more(optimizer: ss.Optimizer) -> bool:
+    return optimizer.stepper.second or bool(_inputs(optimizer))
+
+
+def _inputs(optimizer: ss.Optimizer) -> list[str]:
+    """The numbers without which a step is refused."""
+    return [name for name, slot in optimizer.stepper.declared.items() if slot.start is None]
+
+
+class Fed:
+    """Anything with `init(params)` and `step(params, grads, state)`, as every check takes it.
+
+    The gradient at the snapshot is the one that a check gives with its entries in reverse order, so that there too are
+    zeros, infinities, NaN and subnormals; the full gradient is the one given; numbers are drawn by the count of steps.
+    The points of its queries are part of its state, so what holds of the state is checked of them.
+    """
+
+    def __init__(self, optimizer: ss.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def init(self, params: Any) -> dict[str, Any]:
+        """The state, and the points."""
+        return self._with_points(params, self.optimizer.init(params))
+
+    def step(self, params: Any, grads: Any, state: Any, **extra: Any) -> tuple[Any, dict[str, Any]]:
+        """A step, after a refresh if there has to be one."""
+        optimizer, state = self.optimizer, {name: slot for name, slot in state.items() if name != POINTS}
+        rng = np.random.default_rng([13, max(optree.tree_leaves(state["step"]))])
+        given: dict[str, Any] = {name: float(rng.choice(NUMBERS)) for name in _inputs(optimizer)}
+        if optimizer.needs_refresh(state):
+            known = {leaf: _zeros(params[leaf]) if g is None else g for leaf, g in grads.items()}
+            state = optimizer.refresh(params, known, state)
+        if optimizer.stepper.second:
+            grads = {"x": grads, "snapshot": {leaf: g if g is None else _reversed(g) for leaf, g in grads.items()}}
+        params, state = optimizer.step(params, grads, state, **given, **extra)
+        return params, self._with_points(params, state)
+
+    def _with_points(self, params: Any, state: dict[str, Any]) -> dict[str, Any]:
+        points = self.optimizer.query(params, state) | {"evaluated": self.optimizer.eval_params(params, state)}
+        return state | {POINTS: host(points)}
+
+
+def _zeros(array: Any) -> Any:
+    """For a leaf that has no gradient yet."""
+    return libraries.namespace(array).zeros_like(array)
+
+
+def _reversed(array: Any) -> Any:
+    xp = libraries.namespace(array)
+    return xp.asarray(xp.flip(array))  # of no dimensions, NumPy's is a scalar
