@@ -601,7 +601,7 @@ OTHERS = {
     ),
     "nothing to refresh": (
         lambda: OPT.refresh(tree(), tree(), OPT.init(tree())), ChainError,
-            'this optimizer has no snapshot, so it needs no full gradient: call step alone',
+            "no snapshot of this optimizer goes stale, so it needs no full gradient: call step alone",
     ),
     "refresh without a gradient": (
         lambda: SVRG.refresh(tree(), tree("bias", None), SVRG.init(tree())), LeafError,

@@ -314,6 +314,31 @@ def test_groups_have_a_snapshot_all_or_none():
     ss.groups({"b": ss.l_svrg(0.1), "f": ss.freeze()}, default=with_snapshot)
 
 
+def test_a_snapshot_of_the_last_params_takes_no_full_gradient():
+    """MARS, exact: another batch in each step, its first difference is none, and what is refused."""
+    exact, params = (
+        ss.mars(0.1, weight_decay_1d=0.0, exact=True, optimize_1d=False),
+        {"w": np.ones((2, 2)), "b": np.ones(2)},
+    )
+    state = exact.init(params)
+    assert not exact.needs_refresh(state) and state["snapshot"]["w"] is not params["w"]
+    for at in (1.0, 0.9):
+        points = exact.query(params, state)
+        np.testing.assert_allclose(points["snapshot"]["w"], 1.0)
+        np.testing.assert_allclose(points["x"]["b"], at)
+        params, state = exact.step(params, points, state)
+    again = exact.restart(params, state)
+    assert (exact.query(params, again)["snapshot"]["w"] == params["w"]).all()
+    with pytest.raises(ss.ChainError, match="goes stale"):
+        exact.refresh(params, params, state)
+    with pytest.raises(ss.ChainError, match="moves without a snapshot"):
+        ss.groups({"b": ss.sgd(0.1)}, default=exact)
+    last = next(part for part in exact.chains[0].parts if part.page.__name__ == "snapshot_before")
+    for parts in ((ss.variance_reduced(), last), (ss.mars(0.1, exact=True), ss.snapshot_every(every=2, name="x"))):
+        with pytest.raises(ss.ChainError, match="the gradient of all data goes with"):
+            ss.chain(*parts, ss.descend(0.1)).init(params)
+
+
 def test_half_precision_sleeping_frozen_and_empty_leaves():
     params = {"h": np.ones(2, np.float16), "e": np.ones((0, 3)), "z": np.ones(()), "f": np.ones(1)}
     optimizer = ss.groups({"f": ss.freeze()}, default=ss.svrg(0.5, every=2))

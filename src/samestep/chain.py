@@ -192,19 +192,28 @@ class Chain:
         return any(SECOND in part.page.reads for part in self.parts)
 
     def with_role(self, role: str) -> tuple[str, ...]:
-        """The slots that `refresh` fills ("full"), or sets back to 0 ("stale")."""
+        """The slots that `refresh` fills ("full"), or sets back to 0 ("stale"), or a snapshot without it ("last")."""
         return tuple(name for name, spec, _ in self.slots() if spec.role == role)
+
+    @cached_property
+    def keeps_snapshot(self) -> bool:
+        """Whether a part says where the second gradient is taken."""
+        return bool(self.with_role("stale") or self.with_role("last"))
 
     def check_whole(self) -> None:
         """Raise where parts are missing that a step cannot do without."""
-        stale = bool(self.with_role("stale"))
-        if self.second and not stale:
+        if self.second and not self.keeps_snapshot:
             raise ChainError(
                 "nothing in this chain says where the snapshot is that the second gradient is taken at: "
                 "write snapshot_every(every=...) or snapshot_by_coin() behind variance_reduced()"
             )
-        if stale and not self.second:
+        if self.keeps_snapshot and not self.second:
             raise ChainError("nothing in this chain reads the gradient at its snapshot: write variance_reduced() in it")
+        if bool(self.with_role("full")) is not bool(self.with_role("stale")):
+            raise ChainError(
+                "the gradient of all data goes with a snapshot that stays for some steps: variance_reduced() with "
+                "snapshot_every(every=...) or snapshot_by_coin(); that of the last step, as in mars(exact=True), has none"
+            )
 
     @property
     def structure(self) -> tuple:

@@ -131,7 +131,7 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
                 f"slot {slot!r} is a number in one group and an array in another: name one of the parts, name='other'"
             )
     branches.append(Branch(DEFAULT, base, repr(default)))
-    keeps = {b.pattern: bool(b.chain.with_role("stale")) for b in branches if b.chain is not None}
+    keeps = {b.pattern: b.chain.keeps_snapshot for b in branches if b.chain is not None}
     if len(set(keeps.values())) > 1:
         moves, stays = (repr(next(p for p, kept in keeps.items() if kept is which)) for which in (False, True))
         raise ChainError(

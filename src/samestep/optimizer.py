@@ -249,7 +249,7 @@ class Optimizer:
             state: the state so far; it stays as it is.
 
         Raises:
-            ChainError: this optimizer has no snapshot.
+            ChainError: no snapshot of this optimizer goes stale.
             TreeError, LeafError, StateError: nestings, shapes, dtypes or libraries do not fit, or a gradient is None.
 
         >>> import numpy as np, samestep as ss

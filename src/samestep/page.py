@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import ChainError, HyperparameterError, names
 from .hypers import count, declared, fraction, nonnegative, per_leaf, positive, unit
-from .slots import as_slot, cols, copy, full, full_gradient, given, kept, ones, rows, scalar, stale, zeros
+from .slots import as_slot, cols, copy, full, full_gradient, given, kept, last_params, ones, rows, scalar, stale, zeros
 
 __all__ = [
     "Page",
@@ -24,6 +24,7 @@ __all__ = [
     "given",
     "gradient",
     "kept",
+    "last_params",
     "nonnegative",
     "ones",
     "per_leaf",
@@ -183,7 +184,8 @@ def gradient(
         query: a page that gives the points at which the gradients of the next step are wanted, `x` and `snapshot`
             (each where it is another than p); a page reads the gradient at the second as `g_snapshot`.
         **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, the
-            name of one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due.
+            name of one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due;
+            `last_params`: a snapshot that needs no such gradient.
 
     >>> import samestep as ss
     >>> @ss.gradient()

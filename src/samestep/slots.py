@@ -24,7 +24,7 @@ class Slot:
     lasts: bool = False  # the `reset` of a gradient part leaves it alone
     leads: bool = False  # it is the parameter, unrounded: what pages read and move in its place
     shape_of: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None  # where the leaf's shape tells it
-    role: Literal["", "full", "stale"] = ""  # to `refresh`: what it fills, and what it sets back to 0
+    role: Literal["", "full", "stale", "last"] = ""  # what `refresh` fills, and sets back to 0; a snapshot without it
 
 
 def _start_zeros(xp, p, hyper):
@@ -87,6 +87,7 @@ rows = Slot("array", _start_rows, shape_of=lambda shape: (*shape[:-1], 1))
 cols = Slot("array", _start_cols, shape_of=lambda shape: (*shape[:-2], 1, *shape[-1:]))
 full_gradient = Slot("array", _start_zeros, role="full")  # what `refresh` is given
 stale = Slot("number", 1.0, role="stale")  # not 0: `refresh` is due before the next step
+last_params = Slot("array", _start_copy, role="last")  # a snapshot that moves in every step
 
 
 def full(hyper: str) -> Slot:
@@ -150,7 +151,7 @@ def as_slot(spec: Any) -> Slot:
     if callable(spec):
         return Slot("array", _FromFunction(spec))
     raise ChainError(
-        f"a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, a number, the "
-        f"name of one, or a function of p; "
+        "a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, last_params, a "
+        f"number, the name of one, or a function of p; "
         f"got {spec!r}"
     )

@@ -50,7 +50,7 @@ def refreshed(optimizer: Optimizer, params: Any, full_grad: Any, state: Any) -> 
     """The state with this gradient in the slots for it, and nothing due."""
     filled, due = _of(optimizer, "full"), _of(optimizer, "stale")
     if not due:
-        raise ChainError("this optimizer has no snapshot, so it needs no full gradient: call step alone")
+        raise ChainError("no snapshot of this optimizer goes stale, so it needs no full gradient: call step alone")
     leaves, spec = trees.flatten(params)
     given = trees.match(spec, full_grad, "full_grad")
     with libraries.context(leaves, libraries.arrays(full_grad, state)):

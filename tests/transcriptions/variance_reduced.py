@@ -90,6 +90,20 @@ def natasha(draw):
     return rule
 
 
+def mars(batch, full, x, rows, coins):
+    """Yuan et al. 2024, algorithm 2, exact: the difference is that of one batch between x_t and x_(t-1), x_0 = x_1."""
+    found, last, m, v = [], x, 0, 0
+    for t, i in enumerate(rows, start=1):
+        g = batch(x, i)
+        c = g + 0.1 * 0.9 / (1 - 0.9) * (g - batch(last, i))
+        c = c / max(1, np.sqrt(np.sum(c * c)))
+        m, v = 0.9 * m + 0.1 * c, 0.99 * v + 0.01 * c * c
+        last = x
+        x = x - LR * (m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8) + 0.1 * x)
+        found.append(x)
+    return found
+
+
 TWO = {  # name -> (how it is written with samestep, whether it takes a coin, the rule)
     "svrg_average": (lambda ss: ss.svrg(LR, every=EVERY, iterate="average"), False, svrg_average),
     "svrg_random": (lambda ss: ss.svrg(LR, every=EVERY, iterate="random"), True, svrg_random),
@@ -100,6 +114,11 @@ TWO = {  # name -> (how it is written with samestep, whether it takes a coin, th
     ),
     "katyusha_II_l1_l2": (lambda ss: ss.katyusha(1 / 20, every=EVERY, l1=L1, l2=L2), False, katyusha("II", 0)),
     "natasha_l1_l2": (lambda ss: ss.natasha(LR, sigma=0.3, every=EVERY, parts=2, l1=L1, l2=L2), False, natasha(False)),
+    "mars_exact": (
+        lambda ss: ss.mars(LR, beta1=0.9, gamma=0.1, weight_decay=0.1, exact=True),
+        False,
+        mars,
+    ),
     "natasha_random_l1_l2": (
         lambda ss: ss.natasha(LR, sigma=0.3, every=EVERY, parts=2, iterate="random", l1=L1, l2=L2),
         True,

@@ -1,10 +1,11 @@
 """MARS: AdamW on gradients from which the noise that the last one shares is taken.
 
 Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training Large Models", 2024,
-https://arxiv.org/abs/2411.10438, algorithm 2 with the last gradient in place of the last batch's at the new p.
+https://arxiv.org/abs/2411.10438, algorithm 2; the last gradient is that of the last batch, or, exact, of this one.
 
     c = g + gamma beta1 / (1 - beta1) (g - g_prev);   c <- c / max(1, |c|)     the norm is over one leaf
-    g_prev <- g                                       it starts as the first g, or as 0 ("zeros")
+    g_prev <- g                                       it starts as the first g, or as 0 ("zeros");
+                                                      exact: the gradient of this batch at the last p
     m, v and p as in AdamW, with c for g
 
 Without optimize_1d, leaves of less than two dimensions take AdamW itself, with decay numbers of their own.
@@ -16,42 +17,53 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..modifiers.descend import descend
-from ..page import direction, nonnegative, unit, update, zeros
+from ..modifiers.variance_reduced import at_snapshot
+from ..page import direction, gradient, last_params, nonnegative, unit, update, zeros
+
+
+def _corrected(u, other, beta1, gamma):
+    return u + gamma * beta1 / (1 - beta1) * (u - other)
+
+
+def _within_one(c):
+    xp = array_namespace(c)
+    return c / xp.maximum(1.0, xp.linalg.vector_norm(c))
+
+
+@gradient()
+def mars_difference(u, g_snapshot, *, beta1: unit, gamma: nonnegative = 0.025, optimize_1d: bool = True):
+    """The gradient with MARS's exact correction, before every other part: what `mars(exact=True)` uses."""
+    return {"u": _within_one(_corrected(u, g_snapshot, beta1, gamma)) if optimize_1d or u.ndim >= 2 else u}
+
+
+@update(query=at_snapshot, snapshot=last_params)
+def snapshot_before(p, snapshot):
+    """Keep the parameter as it is there, before the step, for the second gradient of the next one."""
+    return {"snapshot": p}
 
 
 @direction(m=zeros, v=zeros, g_prev=zeros)
 def scale_by_mars(
-    u,
-    m,
-    v,
-    g_prev,
-    t,
-    *,
-    beta1: unit = 0.95,
-    beta2: unit = 0.99,
-    gamma: nonnegative = 0.025,
-    eps: nonnegative = 1e-8,
-    g_prev0: Literal["grad", "zeros"] = "grad",
-    optimize_1d: bool = True,
-    beta1_1d: unit = 0.9,
-    beta2_1d: unit = 0.95,
-):
+    u, m, v, g_prev, t, *, beta1: unit = 0.95, beta2: unit = 0.99, gamma: nonnegative | None = 0.025,
+    eps: nonnegative = 1e-8, g_prev0: Literal["grad", "zeros"] = "grad", optimize_1d: bool = True,
+    beta1_1d: unit = 0.9, beta2_1d: unit = 0.95,
+):  # fmt: skip
     """The direction of MARS; its equations and source: help("samestep.algorithms.mars").
 
     Args:
-        beta1, beta2, gamma, eps, g_prev0, optimize_1d, beta1_1d, beta2_1d: as in `mars`, with its defaults.
+        beta1, beta2, eps, g_prev0, optimize_1d, beta1_1d, beta2_1d: as in `mars`, with its defaults.
+        gamma: the same; None: the gradient comes corrected.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_mars(), ss.descend(0.01)) == ss.mars(0.01)
     True
     """
-    xp, c, last = array_namespace(u), u, {"g_prev": u}
-    if optimize_1d or u.ndim >= 2:
-        more = c + gamma * beta1 / (1 - beta1) * (u - g_prev)
-        c = more if g_prev0 == "zeros" else xp.where(t == 1, u, more)
-        c = c / xp.maximum(1.0, xp.linalg.vector_norm(c))
-    else:
-        beta1, beta2, last = beta1_1d, beta2_1d, {}
+    xp, c, last = array_namespace(u), u, {}
+    if not optimize_1d and u.ndim < 2:
+        beta1, beta2 = beta1_1d, beta2_1d
+    elif gamma is not None:
+        more, last = _corrected(u, g_prev, beta1, gamma), {"g_prev": u}
+        c = _within_one(more if g_prev0 == "zeros" else xp.where(t == 1, u, more))
     m = beta1 * m + (1 - beta1) * c
     v = beta2 * v + (1 - beta2) * c * c
     s = (1 - beta2**t) ** 0.5
@@ -70,13 +82,9 @@ def mars_decay(
 
 @named(scale_by_mars)
 def mars(
-    lr: nonnegative = 3e-3,
-    *,
-    weight_decay: nonnegative = 0.0,
-    weight_decay_1d: nonnegative = 0.1,
-    optimize_1d: bool = True,
-    **hyper,
-):
+    lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 0.0, weight_decay_1d: nonnegative = 0.1,
+    gamma: nonnegative = 0.025, optimize_1d: bool = True, exact: bool = False, **hyper,
+):  # fmt: skip
     """MARS, its AdamW form (Yuan et al., 2024, https://arxiv.org/abs/2411.10438).
 
         c = g + gamma beta1 / (1 - beta1) (g - g_prev);  c <- c / max(1, |c|);  m, v and p as in `adamw`, with c for g
@@ -85,11 +93,13 @@ def mars(
         lr, weight_decay: step size, 3e-3; decoupled decay, 0.
         beta1, beta2, eps: of m and v, 0.95 and 0.99; as in `adam`, 1e-8.
         gamma, g_prev0: how much of the difference is added, 0.025; the first g_prev: "grad", or "zeros", the authors'.
+        exact: the gradient of this batch at the last p in place of g_prev: a step takes both, {"x": ..., "snapshot":
+            ...}, at the points of `query`; False.
         optimize_1d: MARS for leaves of less than two dimensions too, True; False: AdamW for them,
         beta1_1d, beta2_1d, weight_decay_1d: with these numbers, 0.9, 0.95 and 0.1.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays of any shape; slots `m`, `v`, `g_prev` in the compute dtype.
+    Params are floating arrays of any shape; slots `m`, `v`, `g_prev`, or exact `snapshot`, in the compute dtype.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
@@ -102,4 +112,8 @@ def mars(
     apart = weight_decay_1d if not optimize_1d else None
     decayed = weight_decay or apart
     shrink = mars_decay(weight_decay=weight_decay, weight_decay_1d=apart, optimize_1d=optimize_1d) if decayed else None
-    return [scale_by_mars(optimize_1d=optimize_1d, **hyper), shrink, descend(lr)]
+    scale = scale_by_mars(gamma=None if exact else gamma, optimize_1d=optimize_1d, **hyper)
+    if exact:
+        first = mars_difference(beta1=hyper["beta1"], gamma=gamma, optimize_1d=optimize_1d)
+        return [first, scale, snapshot_before(), shrink, descend(lr)]
+    return [scale, shrink, descend(lr)]
