@@ -212,7 +212,7 @@ class Chain:
         if bool(self.with_role("full")) is not bool(self.with_role("stale")):
             raise ChainError(
                 "the gradient of all data goes with a snapshot that stays for some steps: variance_reduced() with "
-                "snapshot_every(every=...) or snapshot_by_coin(); that of the last step, as in mars(exact=True), has none"
+                "snapshot_every(every=...) or snapshot_by_coin(); that of mars(exact=True) moves in every step"
             )
 
     @property
