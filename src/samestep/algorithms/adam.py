@@ -11,6 +11,9 @@ Reddi, Kale, Kumar, "On the Convergence of Adam and Beyond", 2018, https://arxiv
     amsgrad, x in place of v in u:
     "post"  x = v_max <- max(v_max, v)       "pre"      x / c2 = v_max <- max(v_max, v / c2)
     "paper" the same, with c1 = c2 = 1       "inplace"  x / c2 = v <- v + (1 - beta2) / c2 max(g^2 - v, 0)
+
+A handbook corrects the v before, which is corrected already, by 1 - beta2^(t-1) once more: 0 / 0 at t = 1, and without
+bound after it; "pre" and "inplace" are what its two formulas mean.
 """
 
 from typing import Literal
@@ -25,20 +28,10 @@ from ..page import direction, nonnegative, unit, zeros
 
 @direction(m=zeros, v=zeros, v_max=zeros)
 def scale_by_adam(
-    u,
-    m,
-    v,
-    v_max,
-    t,
-    *,
-    beta1: unit = 0.9,
-    beta2: unit = 0.999,
-    eps: nonnegative = 1e-8,
-    eps_mode: Literal["outside", "inside", "hat"] = "outside",
-    eps_root: nonnegative = 0.0,
-    amsgrad: Literal[False, True, "post", "pre", "paper", "inplace"] = False,
-    bias_correction: bool = True,
-):
+    u, m, v, v_max, t, *, beta1: unit = 0.9, beta2: unit = 0.999, eps: nonnegative = 1e-8,
+    eps_mode: Literal["outside", "inside", "hat"] = "outside", eps_root: nonnegative = 0.0,
+    amsgrad: Literal[False, True, "post", "pre", "paper", "inplace"] = False, bias_correction: bool = True,
+):  # fmt: skip
     """The direction of Adam; its equations and source: help("samestep.algorithms.adam").
 
     Args:
@@ -98,17 +91,19 @@ def adam(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, decay: Coup
 
 
 @named(scale_by_adam)
-def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
+def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2,
+          decay: Literal["decoupled", "independent", "proximal"] = "decoupled", **hyper):  # fmt: skip
     """AdamW: Adam with decoupled decay (Loshchilov, Hutter, 2019, https://arxiv.org/abs/1711.05101).
 
         p <- p (1 - lr weight_decay) - lr m_hat / (sqrt(v_hat) + eps), with m and v as in `adam`
 
     Args:
-        lr, weight_decay: step size, 1e-3; decoupled decay, 1e-2, of which 0 leaves the part out.
+        lr, weight_decay: step size, 1e-3; decay, 1e-2, of which 0 leaves the part out.
+        decay: "decoupled" as above; "independent" of lr, as in the paper; "proximal", p / (1 + lr weight_decay) last.
         beta1, beta2, eps, eps_root, dialect: as in `adam`, 0.9, 0.999, 1e-8, 0 and None; there is no "tf1".
         eps_mode, amsgrad, bias_correction, maximize, cautious: as in `adam`, "outside", False, True, False and False.
 
-    Params are floating arrays; slots `m`, `v` and `v_max` in the compute dtype, as in `adam`: either takes the other's.
+    Params are floating arrays; slots `m`, `v` and `v_max` in the compute dtype: `adam` takes its state, and it Adam's.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
@@ -117,4 +112,5 @@ def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
     >>> ss.adamw(0.5, weight_decay=0.1) == ss.chain(ss.scale_by_adam(), ss.decay(0.1), ss.descend(0.5))
     True
     """
-    return [scale_by_adam(**hyper), decay_if(weight_decay), descend(lr)]
+    part, step = decay_if(weight_decay, decay), descend(lr)
+    return [scale_by_adam(**hyper), *([step, part] if decay == "proximal" else [part, step])]

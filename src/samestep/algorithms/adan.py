@@ -9,6 +9,9 @@ with the authors' code: its betas are decays, 1 - the paper's.
     u = (m / c1 + beta2 d / c2) / sqrt(n / c3 + eps_root + eps)       "inside", the paper, which has c1 = c2 = c3 = 1
     g_prev <- g
     difference="1 - beta2" has 1 - beta2 in place of beta2 before dg in n, and before d
+
+An article adds the step in its last line, which climbs, and there has one mean of g + beta2 dg, which is m + beta2 d
+only for equal betas.
 """
 
 from typing import Literal

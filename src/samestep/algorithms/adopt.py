@@ -7,6 +7,9 @@ https://arxiv.org/abs/2411.02853, algorithm 2 with the clip of the authors' code
     x = g / max(sqrt(v), eps), held between -(t - 1)^clip and (t - 1)^clip
     u = m <- beta1 m + (1 - beta1) x     nesterov: u = beta1 m + (1 - beta1) x, with the new m
     v <- beta2 v + (1 - beta2) g^2      after its use
+
+An article prints g for g^2 in v, which may then be negative; its first m, which is x itself, is that of the paper's
+first version ("normalized").
 """
 
 from typing import Literal
