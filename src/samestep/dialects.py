@@ -132,9 +132,29 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
         "tf1": _row(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="hat"),
     },
     "adamw": {
-        "torch": _row(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", amsgrad=False, weight_decay=0.01, decay="decoupled"),
-        "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", eps_root=0.0, weight_decay=1e-4, decay="decoupled"),
-        "keras": _row(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, eps_mode="hat", amsgrad=False, weight_decay=4e-3, decay="decoupled"),
+        "torch": _row(
+            lr=1e-3,
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            eps_mode="outside",
+            amsgrad=False,
+            weight_decay=0.01,
+            decay="decoupled",
+        ),
+        "optax": _row(
+            beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", eps_root=0.0, weight_decay=1e-4, decay="decoupled"
+        ),
+        "keras": _row(
+            lr=1e-3,
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-7,
+            eps_mode="hat",
+            amsgrad=False,
+            weight_decay=4e-3,
+            decay="decoupled",
+        ),
     },
     "nadam": {
         "torch": _row(
