@@ -7,7 +7,7 @@ McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, https://d
     p <- 0 where |z| <= l1_t, else -(z - sign(z) l1_t) / (1/eta_t + l2_t)
 
 The paper writes sigma for a constant lr. Here it telescopes under any schedule: without l1, l2 the steps are AdaGrad's.
-A handbook prints s / (1 + l2_t s) for the inverse of the last denominator, with s = 1/eta_t, which is right of s = eta_t.
+A handbook has s / (1 + l2_t s) for the inverse of the last denominator, s = 1/eta_t, which is right of s = eta_t.
 Here l1_t = l1, l2_t = l2; what other schedules of them are is in `samestep.ftrl_proximal`, and so is any other rule.
 """
 
