@@ -17,6 +17,7 @@ from samestep.algorithms.adafactor import adafactor
 from samestep.algorithms.adan import adan
 from samestep.algorithms.ftrl import ftrl
 from samestep.algorithms.nadam import nadam
+from samestep.backend import load
 from samestep.errors import DonationError, LeafError
 
 BACKENDS = ["numpy", "automatic"]
@@ -145,6 +146,14 @@ def test_a_container_of_another_kind_is_kept_too(backend):
             new, state = opt.step(params, params, opt.init(params))
             assert type(new) is type(state["m"]) is type(params)
             assert optree.tree_structure(new) == optree.tree_structure(params)
+
+
+def test_a_dict_of_another_kind_inside_is_kept_too():
+    opt, arrays = ss.adam(0.1), {"z": values(1), "a": values(2)}
+    state = opt.init([arrays])
+    for kind in (dict, OrderedDict, dict):
+        new, _ = opt.step([kind(arrays)], [arrays], state)
+        assert type(new[0]) is kind and list(new[0]) == list(arrays)
 
 
 # Shapes
@@ -416,6 +425,24 @@ def test_a_pure_step_modifies_and_aliases_nothing(opt, backend):
     assert bits(kept) == before
 
 
+@pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["numpy", "torch"])
+def test_results_that_are_views_are_copied(make):
+    def views(p, u, a, b, c, d):
+        xp = ss.array_namespace(p)
+        flat = xp.reshape(p, (3,))
+        same, turned = xp.squeeze(xp.expand_dims(p, axis=0), 0), xp.flip(a, axis=0)
+        return {"p": p - u, "a": same, "b": ss.rounded(flat), "c": turned, "d": ss.rounded(b)}
+
+    opt = ss.chain(ss.update(a=ss.zeros, b=ss.zeros, c=ss.zeros, d=ss.zeros)(views)())
+    params = make([1.0, 2.0, 3.0])
+    state = opt.init(params)
+    with ss.use_backend("numpy" if make is np.array else "torch"):
+        new, after = opt.step(params, make([1.0, 1.0, 1.0]), state)
+    arrays = [x for x in [params, *state.values(), new, *after.values()] if hasattr(x, "dtype")]
+    memories = [np.from_dlpack(x) for x in arrays]
+    assert not any(np.shares_memory(x, y) for i, x in enumerate(memories) for y in memories[:i])
+
+
 @each
 def test_strict_arrays_alias_nothing(opt):
     if opt == OPTIMIZERS["copying"]:
@@ -515,6 +542,19 @@ def test_donation_of_disjoint_parts_of_one_array(case, backend):
         new, after = opt.step(params, grads, state, donate=True)
     assert bits([new, after]) == bits(list(expected))
     assert new["a"] is params["a"] and after["v"]["b"] is state["v"]["b"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax-jit", "torch", "torch-compile"])
+def test_a_program_that_fails_leaves_the_donated_leaves_of_others(backend):
+    @ss.direction()
+    def squared(u):
+        return {"u": ss.array_namespace(u).matmul(u, u) if u.ndim == 2 else u}
+
+    opt, make = ss.chain(squared(), ss.descend(0.1)), load(backend).arrays().asarray
+    params, grads = ({"a": make([1.0, 2.0]), "w": make([[1.0, 2.0]] * 3)} for _ in range(2))
+    with ss.use_backend(backend), pytest.raises((ValueError, TypeError, RuntimeError)):
+        opt.step(params, grads, opt.init(params), donate=True)
+    assert params["a"].tolist() == [1.0, 2.0]
 
 
 def test_tied_weights_are_refused_at_init():

@@ -102,12 +102,12 @@ class CompiledJit:
         """Take this step's arrays, which the core has checked."""
         calls = _calls(arrays, self.writes)
         self.known = Known(arrays, calls)
-        return self.bound(arrays, donate, calls)
+        return self.bound(arrays, donate, calls, known=False)
 
-    def bound(self, arrays: dict[str, list], donate: bool, calls: list[tuple]) -> BoundJit:
+    def bound(self, arrays: dict[str, list], donate: bool, calls: list[tuple], known: bool = True) -> BoundJit:
         """With arrays that need these calls."""
         made = [Call(places, {n: [x[i] for i in places] for n, x in arrays.items()}, at) for places, at in calls]
-        return BoundJit(self, arrays, donate, made)
+        return BoundJit(self, arrays, donate, made, known)
 
 
 class Call(NamedTuple):
@@ -121,11 +121,14 @@ class Call(NamedTuple):
 class BoundJit:
     """One step of the leaves of one program."""
 
-    def __init__(self, compiled: CompiledJit, arrays: dict[str, list], donate: bool, calls: list[Call]) -> None:
+    def __init__(
+        self, compiled: CompiledJit, arrays: dict[str, list], donate: bool, calls: list[Call], known: bool
+    ) -> None:
         self.compiled = compiled
         self.size = len(arrays["p"])
         self.donate = donate
         self.calls = calls
+        self.known = known  # whether the same was done before
         self.carried: list[dict] = [{} for _ in range(self.size)]
 
     def sums(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> np.ndarray:
@@ -137,6 +140,13 @@ class BoundJit:
             for i, arrays in zip(call.leaves, kept, strict=True):
                 self.carried[i].update(arrays)
         return found
+
+    def prepare(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> None:
+        """Trace the last stage, which fails where shapes do not fit: when another call has run, its arrays are gone."""
+        for call in self.calls if self.donate and not self.known else ():
+            function, arguments = self._made(call, level, hosts, rows, leaves, self.compiled.writes)
+            with wide():
+                function.eval_shape(*arguments)
 
     def store(self, level: int, hosts: np.ndarray, rows: np.ndarray, leaves: np.ndarray) -> dict[str, list]:
         """Run the last stage; nothing is waited for."""
@@ -150,6 +160,12 @@ class BoundJit:
         return stored
 
     def _run(self, call: Call, level: int, hosts: Any, rows: Any, leaves: Any, writes: Sequence[str]) -> tuple:
+        function, arguments = self._made(call, level, hosts, rows, leaves, writes)
+        with wide():
+            return function(*arguments)
+
+    def _made(self, call: Call, level: int, hosts: Any, rows: Any, leaves: Any, writes: Sequence[str]) -> tuple:
+        """The function of a stage, and its arguments."""
         code = self.compiled.codes[level]
         place = call.place if writes else call.place._replace(results=None)
         function = compiled(code, place, self.donate and bool(writes))
@@ -157,8 +173,7 @@ class BoundJit:
         written = {name: call.arrays[name] for name in writes}
         read = {name: call.arrays[name] for name in wanted if name not in written}
         table = self.compiled.table(hosts, np.asarray(rows)[call.leaves], leaves[call.leaves])
-        with wide():
-            return function(written, read, [self.carried[i] for i in call.leaves], table, np.uint32(0))
+        return function, (written, read, [self.carried[i] for i in call.leaves], table, np.uint32(0))
 
 
 def _calls(arrays: dict[str, list], writes: Sequence[str]) -> list[tuple[list[int], Place]]:

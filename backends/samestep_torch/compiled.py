@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from samestep.backend import Signature
-from samestep.evaluate import VIEWS
+from samestep.evaluate import may_share
 from samestep.trace.graph import Node, Program
 from samestep.trace.python import ArrayPrinter, load
 from samestep.trace.stages import Stage, Stages
@@ -49,9 +49,8 @@ class Code:
 compilations: list[Code] = []  # every time that a stage went to the compiler
 
 
-@lru_cache(maxsize=512)
-def compiled(code: Code, layout: Layout, donate: bool) -> Callable[[list, Any], list]:
-    """The function of a stage over the tensors of its leaves, one leaf after another, and a table of numbers."""
+def function(code: Code, donate: bool) -> Callable[[list, Any], list]:
+    """A stage over the tensors of its leaves, one leaf after another, and a table of numbers."""
     stage, pinned, width = load(code.source, "stage"), Summed(namespace), len(code.reads)
 
     def run(tensors: list, numbers: Any) -> list:
@@ -73,12 +72,28 @@ def compiled(code: Code, layout: Layout, donate: bool) -> Callable[[list, Any], 
                     results.append(result)
         return [torch.stack(sums).reshape(-1, code.sums), *results] if sums else results
 
+    return run
+
+
+@lru_cache(maxsize=512)
+def compiled(code: Code, layout: Layout, donate: bool) -> Callable[[list, Any], list]:
+    """The function of a stage, compiled."""
+    run = function(code, donate)
+
     def backend(graph: Any, inputs: Any) -> Any:
         compilations.append(code)
         return torch._inductor.compile(graph, inputs, options=EXACT)
 
     torch.compiler.allow_in_graph(run)
     return torch.compile(load(CALL, "make")(run), fullgraph=True, dynamic=False, backend=backend)
+
+
+@lru_cache(maxsize=512)
+def tried(code: Code, layout: Layout) -> None:
+    """Run a stage on tensors without values: it raises where shapes do not fit."""
+    tensors = [torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype, _ in layout]
+    rows = len(tensors) // len(code.reads)
+    function(code, False)(tensors, torch.empty(rows, len(code.numbers), dtype=code.compute, device="meta"))
 
 
 class CompiledTorch:
@@ -98,7 +113,7 @@ class CompiledTorch:
         makes: dict[Key, bool] = {node.index: False for node in stage.keeps}
         seen = set(stage.keeps)
         for name, node in stage.stores:
-            makes[name] = node in seen or node.op in ("input", *VIEWS)
+            makes[name] = node in seen or may_share(node)
             seen.add(node)
         source = ArrayPrinter(param).function(stage)
         return Code(source, numbers, self.compute, tuple(dict.fromkeys(reads)), tuple(makes.items()), len(stage.sums))
@@ -134,6 +149,12 @@ class BoundTorch:
                 self.leaves[i].update(results)
         return found
 
+    def prepare(self, level: int, hosts: Any, rows: Any, leaves: Any) -> None:
+        """Try the last stage: when that of another program has run, what was donated is written over."""
+        for places in self.calls.values() if self.donate else ():
+            code = self.compiled.codes[level]
+            tried(code, _layout(self._tensors(code, places)))
+
     def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list] | None:
         """Run the last stage; nothing is waited for."""
         stored: dict[str, list] = {name: [None] * len(self.leaves) for name, _ in self.compiled.stages[level].stores}
@@ -153,15 +174,21 @@ class BoundTorch:
         """For each device the leaves that it has, their sums, and what the stage made of each."""
         code, done = self.compiled.codes[level], []
         for device, places in self.calls.items():
-            tensors = [self.leaves[i][key] for i in places for key in code.reads]
-            layout = tuple((tuple(x.shape), x.stride(), x.dtype, x.device) for x in tensors)
+            tensors = self._tensors(code, places)
             numbers = self.compiled.table(hosts, np.asarray(rows)[places], leaves[places], device)
-            results = compiled(code, layout, donate)(tensors, numbers)
+            results = compiled(code, _layout(tensors), donate)(tensors, numbers)
             sums = results.pop(0).cpu().numpy() if code.sums else np.empty((len(places), 0))
             names = [key for key, _ in code.makes] if not donate else []
             made = [results[k * len(names) : (k + 1) * len(names)] for k in range(len(places))]
             done.append((places, sums, [dict(zip(names, each, strict=True)) for each in made]))
         return done
+
+    def _tensors(self, code: Code, places: list[int]) -> list:
+        return [self.leaves[i][key] for i in places for key in code.reads]
+
+
+def _layout(tensors: list) -> Layout:
+    return tuple((tuple(x.shape), x.stride(), x.dtype, x.device) for x in tensors)
 
 
 def _plain(x: Any) -> Any:

@@ -13,12 +13,24 @@ import numpy as np
 
 from . import libraries
 from .backend import Compiled, Signature, installed
-from .trace.graph import Program
+from .trace.graph import Node, Program
 from .trace.python import PYTHON, ArrayPrinter, compile_stage
 from .trace.stages import Stages
 
 # Operations whose results may share memory with their argument.
-VIEWS = ("reshape", "permute_dims", "matrix_transpose", "item", "index")
+VIEWS = ("reshape", "permute_dims", "matrix_transpose", "expand_dims", "squeeze", "flip", "item", "index")
+
+
+def may_share(node: Node) -> bool:
+    """Whether its array may lie in the memory of another: an input, a view, or an argument that is handed on.
+
+    Of a `where` that is one, if its condition is known; inputs come out of it as the objects that they are.
+    """
+    if node.op in ("rounded", "rounded_by"):
+        return may_share(node.args[0])
+    if node.op == "where":
+        return any(a.op != "input" and may_share(a) for a in node.args[1:])
+    return node.op in ("input", *VIEWS)
 
 
 def library(array: Any) -> str:
@@ -91,6 +103,7 @@ class CompiledEvaluated:
             if not stage.gates
         }
         self.spelled = spelled
+        self.copied = {name for name, node in self.stages[-1].stores if may_share(node)}  # results never alias
         self.constants = {n.index: n.attr for n in program.nodes if n.op == "const"}
 
     def function(self, level: int, values: Mapping[int, Any]) -> Any:
@@ -154,8 +167,8 @@ class BoundEvaluated:
         """Run the last stage on a leaf with these numbers, and round."""
         found = self._run(level, i, values)[1]
         seen = {id(x) for x in self.leaves[i].values()}
-        for name, node in self.compiled.stages[level].stores:
-            aliases = id(found[name]) in seen or node.op in VIEWS  # results never alias
+        for name, _ in self.compiled.stages[level].stores:
+            aliases = name in self.compiled.copied or id(found[name]) in seen
             seen.add(id(found[name]))
             found[name] = self._rounded(name, found[name], i, aliases)
         return found

@@ -65,8 +65,8 @@ class Quick:
             return None  # the clock looks at counts and number slots itself, but for those that are not known
         if any(map(_unknown, map(state.get, self.numbers))):
             return None
-        trees_ = (params, grads, *(state[slot] for slot in self.slots))
-        found = list(map(self.leaves_of, trees_))
+        trees_ = (grads, *(state[slot] for slot in self.slots))
+        found = [self.leaves_of(params, True), *map(self.leaves_of, trees_)]
         if None in found:
             return None
         lists: dict[str, list] = dict(zip(("p", "grad", *self.slots), found, strict=True))  # type: ignore[arg-type]

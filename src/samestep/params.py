@@ -51,13 +51,16 @@ def leaves_of(spec: Any, tree: Any) -> list | None:
 
 
 @lru_cache(maxsize=64)
-def reader(spec: Any) -> Callable[[Any], list | None]:
-    """A function from a tree to its leaves, or to None when it has another structure."""
+def reader(spec: Any) -> Callable[..., list | None]:
+    """A function from a tree to its leaves, or to None when it has another structure.
+
+    Dicts of another kind are the same structure, unless it is asked with `exact`.
+    """
     probe = _probe(spec)
     flat_list = _flat_list(spec)
 
-    def leaves(tree: Any) -> list | None:
-        if not _fits(probe, tree):
+    def leaves(tree: Any, exact: bool = False) -> list | None:
+        if not _fits(probe, tree, exact):
             return None
         if flat_list and type(tree) is list:
             return tree.copy()
@@ -78,19 +81,19 @@ def _probe(spec: Any) -> tuple | None:
         return None
     inner = [(entry, _probe(child)) for entry, child in zip(spec.entries(), spec.children(), strict=True)]
     kind = spec.type if spec.type in (list, tuple) else dict if issubclass(spec.type, dict) else None
-    return kind, frozenset(spec.entries()), [pair for pair in inner if pair[1] is not None]
+    return kind, spec.type, frozenset(spec.entries()), [pair for pair in inner if pair[1] is not None]
 
 
-def _fits(probe: tuple | None, tree: Any) -> bool:
+def _fits(probe: tuple | None, tree: Any, exact: bool) -> bool:
     if probe is None or probe[0] is None:
         return True
-    kind, entries, inner = probe
-    if not isinstance(tree, kind) or len(tree) != len(entries):
+    kind, own, entries, inner = probe
+    if not isinstance(tree, kind) or len(tree) != len(entries) or (exact and type(tree) is not own):
         return False
     if kind is dict and not all(key in entries for key in islice(tree, 4)):
         return False
     return all(entry in tree if kind is dict else True for entry, _ in inner) and all(
-        _fits(child, tree[entry]) for entry, child in inner
+        _fits(child, tree[entry], exact) for entry, child in inner
     )
 
 
