@@ -38,3 +38,20 @@ def test_any_other_library_of_the_standard_runs_the_same_way(make, stranger):
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_what_evaluates_eval_params_is_no_compiler(name):
     assert own(backends.load(name).arrays().ones(2)).name == name
+
+
+def test_a_backend_that_breaks_at_its_import_is_refused_and_harms_no_other(monkeypatch):
+    class Broken:
+        def load(self):
+            raise OSError("libcudart.so: cannot open shared object file")
+
+    known = {**backends._discovered(), "broken_backend": Broken()}
+    monkeypatch.setattr(backends, "_discovered", lambda: known)
+    try:
+        assert ss.explain(ss.adamw(), np.ones(3)).lines[0].backend in ("numba", "numpy")
+        entry = next(entry for entry in ss.backends() if entry.name == "broken_backend")
+        assert not entry.installed and "libcudart.so" in entry.reason
+        with pytest.raises(ss.BackendError, match="cannot be imported"), ss.use_backend("broken_backend"):
+            pass
+    finally:
+        backends.load.cache_clear()

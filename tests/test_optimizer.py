@@ -108,6 +108,7 @@ def test_copies_and_pickles(make, used):
 
 def test_repr_can_be_read_back():
     assert repr(ss.adamw(1e-2, beta1=0.8)) == "adamw(lr=0.01, beta1=0.8)"
+    assert repr(ss.adamw(np.float64(1e-2), beta1=np.float64(0.8))) == "adamw(lr=0.01, beta1=0.8)"
     assert repr(OPTIMIZERS["chain"]()) == (
         "chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan', scale='none'), "
         "average(decay=0.5, name='slow'), descend(lr=0.1))"
@@ -557,6 +558,10 @@ def test_override_refused(opt, override, message):
         (lambda: ss.scale_by_adam(beta1="high"), "beta1 is a number"),
         (lambda: ss.decay(), "weight_decay"),
         (lambda: accumulate(0), "k must be at least 1; got 0"),
+        (lambda: ss.adamw(b"0.1"), r"lr is a number.*got b'0\.1'"),
+        (lambda: ss.adamw(np.array([0.1])), "lr is a number"),
+        (lambda: ss.adamw(np.True_), "lr is a number"),
+        (lambda: accumulate(2, name="a b"), "the name of a part is a word"),
         (lambda: accumulate(2.5), r"k is an option of type int.*got 2\.5"),
         (lambda: ss.lion(dialect="torch"), "has no 'dialect'"),
         (lambda: ss.adamw(state_dtype="int8"), "has no 'state_dtype'"),
@@ -569,7 +574,7 @@ def test_override_refused(opt, override, message):
     ],
 )
 def test_construction_refused(build, message):
-    with pytest.raises((HyperparameterError, TypeError), match=message):
+    with pytest.raises((HyperparameterError, ChainError, TypeError), match=message):
         build()
 
 
@@ -612,8 +617,9 @@ def test_given_inputs():
     assert opt.step(params, params, state, loss=np.array(0.25), lr=2.0)[0] == 0.5
     with pytest.raises(HyperparameterError, match=r"needs loss: write step\(params, grads, state, loss=\.\.\.\)"):
         opt.step(params, params, state)
-    with pytest.raises(HyperparameterError, match="loss is a number; got 'low'"):
-        opt.step(params, params, state, loss="low")
+    for wrong in ("low", "0.5", np.array([0.5])):
+        with pytest.raises(HyperparameterError, match="loss is a number; got"):
+            opt.step(params, params, state, loss=wrong)
     with pytest.raises(HyperparameterError, match="step takes 'loss', 'lr'"):
         opt.step(params, params, state, metric=1.0)
     gain = ss.chain(scaled_by_gain(), ss.sgd(0.25))

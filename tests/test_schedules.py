@@ -316,3 +316,8 @@ def test_an_optimizer_follows_a_schedule():
         params, state = opt.step(params, np.ones(1), state)
         assert params[0] == before[0] - schedule(count)
         assert opt.hyperparameters(count) == {"lr": schedule(count)}
+
+
+def test_what_grows_beyond_all_numbers_is_infinite_and_no_error():
+    assert s.exponential(1e-8, 2.0, end=0.1)(5000) == 0.1
+    assert s.step(1e-8, 1, 10.0)(400) == s.cyclic(0.0, 1.0, 2, mode="exp_range", gamma=2.0)(5001) == math.inf

@@ -109,7 +109,7 @@ def load(name: str) -> Backend:
         raise BackendError(f"no backend is called {name!r}; installed are {names(sorted(points))}")
     try:
         return points[name].load()
-    except ImportError as error:
+    except Exception as error:  # whatever a package raises while it is imported
         return Unloadable(name, f"its package cannot be imported: {error}")
 
 

@@ -9,7 +9,7 @@ from .chain import Chain
 from .errors import ChainError
 from .groups import DEFAULT, Branch, Freeze, overridden
 from .optimizer import Optimizer, Refusals
-from .page import Part
+from .page import Part, check_name
 
 
 def _single(optimizer: Optimizer, what: str) -> Chain:
@@ -32,7 +32,7 @@ def chain(*parts: Part | Optimizer, name: str | None = None) -> Optimizer:
     >>> ss.chain(ss.clip_by_global_norm(1.0), ss.sgd(0.1))
     chain(clip_by_global_norm(max_norm=1.0, clip_eps=0.0, nonfinite='nan', scale='none'), descend(lr=0.1))
     """
-    _checked(name)
+    check_name(name)
     if not parts:
         raise ChainError("a chain has at least one part: write chain(descend(lr=0.1)), or sgd(0.1)")
     *front, last = parts
@@ -56,11 +56,6 @@ def _parts(part: Any) -> tuple[Part, ...]:
         return _single(part, "be followed by other parts").parts
     hint = f"; call it: {part.__name__}(...)" if hasattr(part, "__name__") else ""
     raise ChainError(f"a chain joins parts and optimizers; got {type(part).__name__}{hint}")
-
-
-def _checked(name: Any) -> None:
-    if name is not None and not (isinstance(name, str) and name.isidentifier()):
-        raise ChainError(f"the name of a part is a word, which stands before a dot in 'name.slot'; got {name!r}")
 
 
 def _named(parts: Sequence[Part], name: str | None) -> tuple[Part, ...]:

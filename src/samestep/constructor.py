@@ -63,7 +63,8 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
             mask = masked(values.pop("cautious")) if "cautious" in extras else None
             values.pop("dialect", None)
             joined = chain(*(part for part in (first, *function(**values), mask) if part is not None))
-            shown = [f"{k}={v!r}" for k, v in chosen.items() if _differs(k, v, usual[k])]
+            plain = {k: v.item() if hasattr(v, "item") else v for k, v in chosen.items()}  # to be read back
+            shown = [f"{k}={v!r}" for k, v in plain.items() if _differs(k, v, usual[k])]
             label = f"{function.__name__}({', '.join(shown)})"
             only = joined.branches[0]
             have = only.chain.numbers | only.chain.options  # type: ignore[union-attr]

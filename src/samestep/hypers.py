@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from .dtypes import dtype_name
 from .errors import HyperparameterError, names
 
 
@@ -124,7 +125,9 @@ class Hyper:
     def wrong(self, value: Any) -> str | None:
         """The rule that a run-time number breaks: it is none, it is nan, or it lies outside the domain."""
         try:
-            if isinstance(value, bool | str) or value is None:
+            if isinstance(value, bool | str | bytes) or value is None or getattr(value, "shape", ()) != ():
+                raise TypeError
+            if "bool" in dtype_name(getattr(value, "dtype", "")):
                 raise TypeError
             number = float(value)
         except (TypeError, ValueError, OverflowError):

@@ -85,8 +85,8 @@ class Page:
         unknown = [n for n in self.reads if n not in BUS and n not in self.slots]
         if unknown:
             raise ChainError(
-                f"page {self.__name__} reads {names(unknown)}: positional parameters are u, p, g, t, step, {SECOND} or "
-                f"a declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
+                f"page {self.__name__} reads {names(unknown)}: positional parameters are {', '.join(BUS)} or a "
+                f"declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
             )
 
     def __reduce__(self) -> str:
@@ -113,7 +113,14 @@ class Page:
                 values[key] = spec.default
             elif key != "lr":  # lr is the chain's: another part may bring it
                 raise HyperparameterError(f"{self.__name__} needs {key}: write {self.__name__}({key}=...)")
+        check_name(name)
         return Part(self, tuple(values.items()), name)
+
+
+def check_name(name: Any) -> None:
+    """What parts are called stands before a dot in `name.slot`."""
+    if name is not None and not (isinstance(name, str) and name.isidentifier()):
+        raise ChainError(f"the name of a part is a word, which stands before a dot in 'name.slot'; got {name!r}")
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,11 @@ def _at(value: Value, c: Any) -> Any:
     return value + 0.0 * c
 
 
+def _power(a: float, b: Any) -> Any:
+    """a ** b, of numbers too infinite where it is too large."""
+    return floats.power(a, b) if isinstance(b, float) else a**b
+
+
 def _fall(xp: Any, q: Any) -> Any:
     """From 1 at q = 0 to 0 at q = 1, as half a wave of the cosine."""
     return (1 + xp.cos(math.pi * q)) / 2
@@ -149,7 +154,7 @@ def step(xp, c, value: float, size: positive, gamma: float = 0.1):
     >>> [ss.schedules.step(1.0, 2, 0.5)(c) for c in range(5)]
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
-    return value * gamma ** xp.floor(c / size)
+    return value * _power(gamma, xp.floor(c / size))
 
 
 @_schedule
@@ -163,7 +168,7 @@ def multistep(xp, c, value: float, milestones: Sequence[int], gamma: float = 0.1
     passed = 0.0 * c
     for milestone in milestones:
         passed = xp.where(c >= milestone, passed + 1, passed)
-    return value * gamma**passed
+    return value * _power(gamma, passed)
 
 
 @_schedule
@@ -187,7 +192,7 @@ def exponential(
     >>> [ss.schedules.exponential(1.0, 0.5, end=0.2)(c) for c in range(4)]
     [1.0, 0.5, 0.25, 0.2]
     """
-    value = value * gamma ** (xp.floor(c / size) if staircase else c / size)
+    value = value * _power(gamma, xp.floor(c / size) if staircase else c / size)
     if end is None:
         return value
     return xp.maximum(value, end) if gamma < 1 else xp.minimum(value, end)
@@ -255,7 +260,7 @@ def cosine_restarts(xp, c, value: float, steps: positive, mult: positive = 1, ga
         n = xp.floor(xp.log(1 + waves * (mult - 1)) / math.log(mult) + 0.5)  # right, or one too many
         n = xp.where((mult**n - 1) / (mult - 1) > waves, n - 1, n)
         q = (waves - (mult**n - 1) / (mult - 1)) / mult**n
-    return end + (value * gamma**n - end) * _fall(xp, q)
+    return end + (value * _power(gamma, n) - end) * _fall(xp, q)
 
 
 @_schedule
@@ -307,7 +312,7 @@ def cyclic(
     fall = up if down is None else down
     n = xp.floor(c / (up + fall))
     place = c - n * (up + fall)
-    scale = {"triangular": 1.0, "triangular2": 0.5**n, "exp_range": gamma**c}[mode]
+    scale = {"triangular": 1.0, "triangular2": 0.5**n, "exp_range": _power(gamma, c)}[mode]
     return low + (high - low) * xp.minimum(place / up, (up + fall - place) / fall) * scale
 
 

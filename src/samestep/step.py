@@ -228,6 +228,8 @@ class Stepper:
             if value is None:
                 raise HyperparameterError(f"this optimizer needs {name}: write step(params, grads, state, {name}=...)")
             try:
+                if isinstance(value, str | bytes) or getattr(value, "shape", ()) != ():
+                    raise TypeError
                 found[name] = value if libraries.deferred(value) else float(value)
             except (TypeError, ValueError):
                 raise HyperparameterError(
