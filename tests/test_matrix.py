@@ -126,7 +126,7 @@ ELSEWHERE = {  # public parts that are no formula on the gradient
     ),
     **dict.fromkeys(("monitor", "monitor_sigma", "monitor_step"), "they read, and change nothing: tests/test_monitor"),
     **dict.fromkeys(
-        ("agd", "variance_reduced", "snapshot_at_random", "snapshot_by_coin", "snapshot_every"),
+        ("agd", "agd_velocity", "variance_reduced", "snapshot_at_random", "snapshot_by_coin", "snapshot_every"),
         "points of their own: the verbs",
     ),
     "reduce_on_plateau": "makes lr, no gradient: tests/test_given.py",

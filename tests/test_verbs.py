@@ -378,8 +378,23 @@ def test_points_of_agd_are_the_iterates_of_torch():
         sgd.step()
     found = nesterov(ss.chain(ss.agd(momentum=0.9), ss.descend(0.05)), at_query=True)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+    found = nesterov(ss.chain(ss.agd_velocity(0.05, momentum=0.9)), at_query=True)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
     elsewhere = nesterov(ss.chain(ss.agd(momentum=0.9), ss.descend(0.05)), at_query=False)
     assert abs(elsewhere - expected).max() > 1e-3
+
+
+def test_agd_velocity_as_sutskever_wrote_it():
+    """Part B 1.3: v <- mu v - lr g(theta + mu v), theta <- theta + v; the classical form parts from it."""
+    found, theta, v = [], START, 0 * START
+    for k, i in enumerate(BATCHES):
+        found.append(theta + 0.9 * v)
+        v = 0.9 * v - 0.02 * (1 + k % 3) * batch(found[-1], i)
+        theta = theta + v
+    lr = lambda count: 0.02 * (1 + count % 3)  # noqa: E731
+    near(nesterov(ss.chain(ss.agd_velocity(lr, momentum=0.9)), at_query=True), found)
+    classical = nesterov(ss.chain(ss.agd(momentum=0.9), ss.descend(lr)), at_query=True)
+    assert abs(classical - found).max() > 1e-3
 
 
 def test_the_query_has_the_numbers_of_the_next_step():

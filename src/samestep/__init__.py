@@ -79,7 +79,7 @@ from .groups import freeze
 from .modifiers.accumulate import accumulate
 from .modifiers.adaptive_clip import adaptive_clip
 from .modifiers.add_noise import add_noise
-from .modifiers.agd import agd
+from .modifiers.agd import agd, agd_velocity
 from .modifiers.amos_schedule import amos_schedule
 from .modifiers.cautious import cautious
 from .modifiers.centralize import centralize
@@ -166,6 +166,7 @@ __all__ = [
     "ademamix",
     "adopt",
     "agd",
+    "agd_velocity",
     "amos",
     "amos_schedule",
     "amos_step",

@@ -7,10 +7,12 @@ https://proceedings.mlr.press/v28/sutskever13.html.
     g at x = p - lr momentum m                      the point of the query
     m <- momentum m + g;   p <- p - lr m            (by descend)
 
+    agd_velocity, Sutskever's; the same for a constant lr:  x = p - momentum m;  m <- momentum m + lr g;  p <- p - m
+
 An article has x = p + lr momentum m, and the handbook x = p - m: the step back along m is right, with both factors.
 """
 
-from ..page import direction, nonnegative, unit, zeros
+from ..page import direction, nonnegative, unit, update, zeros
 
 
 def _ahead(p, m, *, lr, momentum):
@@ -35,3 +37,27 @@ def agd(u, m, *, lr: nonnegative, momentum: unit = 0.9):
     """
     m = momentum * m + u
     return {"u": m, "m": m}
+
+
+def _ahead_of_velocity(p, m, *, momentum):
+    return {"x": p - momentum * m}
+
+
+@update(query=_ahead_of_velocity, m=zeros)
+def agd_velocity(p, u, m, *, lr: nonnegative, momentum: unit = 0.9):
+    """The same with lr inside the buffer, in place of `descend`: help("samestep.modifiers.agd").
+
+    Args:
+        lr: the step size, with which a gradient enters the buffer.
+        momentum: the decay of the buffer, 0.9.
+
+    For constant numbers its points are the params of `sgd(lr, momentum=..., nesterov=True, form="velocity")`. Slot `m`.
+
+    >>> import numpy as np, samestep as ss
+    >>> opt, params = ss.chain(ss.agd_velocity(0.5)), np.array([1.0])
+    >>> params, state = opt.step(params, np.array([1.0]), opt.init(params))
+    >>> params, opt.query(params, state)
+    (array([0.5]), {'x': array([0.05])})
+    """
+    m = momentum * m + lr * u
+    return {"p": p - m, "m": m}
