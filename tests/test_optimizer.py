@@ -280,6 +280,27 @@ def test_a_reset_does_not_round_the_slow_weights(dtype):
     assert runs[0] == runs[1]
 
 
+def test_a_part_borrows_the_slot_of_another():
+    """By its name in the chain, whatever its own; what gates the other's write gates its own."""
+    back = lookahead(k=2, alpha=0.5, reset="pullback", name="outer")
+    opt = ss.chain(ss.skip_nonfinite(), ss.sgd(1.0, momentum=0.5), back)
+    params, slow_m = np.zeros(1), []
+    state = opt.init(params)
+    assert {"m", "outer.slow", "outer.slow_m"} < state.keys() and "outer.m" not in state
+    for g in (1.0, 1.0, np.nan, 1.0, 1.0):
+        params, state = opt.step(params, np.array([g]), state)
+        slow_m.append(state["outer.slow_m"].item())
+    m = 0.25 * 0.75 + 0.5 + 1.0
+    assert slow_m == [0.0, 0.75, 0.75, 0.75, 0.75 + 0.5 * (m - 0.75)] and state["m"] == slow_m[-1]
+    for inner in (ss.sgd(0.1), ss.chain(ss.momentum(name="n"), ss.descend(0.1))):
+        with pytest.raises(
+            ss.errors.TraceError, match="in page pulled_back: it borrows slot 'm', and no part before it writes"
+        ):
+            ss.chain(inner, back).init(params)
+    with pytest.raises(HyperparameterError, match="reset='pullback' has one start"):
+        lookahead(reset="pullback", start="late")
+
+
 def test_a_reset_leaves_what_a_page_keeps():
     opt = ss.chain(ss.dog(), lookahead(k=2, reset="state"))
     params = np.array([1.0, 2.0])

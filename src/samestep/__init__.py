@@ -107,6 +107,7 @@ from .modifiers.variance_reduced import snapshot_at_random, snapshot_by_coin, sn
 from .modifiers.warm_restart import warm_restart
 from .optimizer import Optimizer
 from .page import (
+    borrowed,
     cols,
     copy,
     count,
@@ -174,6 +175,7 @@ __all__ = [
     "asgd",
     "asgd_step",
     "backends",
+    "borrowed",
     "c_adamw",
     "c_lion",
     "came",

@@ -76,7 +76,8 @@ class Bus:
             values["h0"] = self.tracer.symbol(0.0) if self.h0 is None else self.h0
         if "step" in reads:
             values["step"] = self.tracer.apply("subtract", *self.completed)
-        values |= {name: self._slot(part, name, spec, hyper) for name, spec in page.slots.items()}
+        wanted = ((name, spec) for name, spec in page.slots.items() if spec.shape != "borrowed" or name in reads)
+        values |= {name: self._slot(part, name, spec, hyper) for name, spec in wanted}
         if "g" in reads and not self.whole:
             raise TraceError(
                 f"page {page.__name__} reads g, of which only the last part is known when the step is taken"
@@ -215,6 +216,14 @@ class Bus:
         if spec.shape == "given":
             self.givens.append(name)
             return self.tracer.source("given", name, HOST)
+        if spec.shape == "borrowed":
+            if name not in self.outputs or not self.outputs[name].node.is_array:
+                raise TraceError(
+                    f"it borrows slot {name!r}, and no part before it writes an array there: write it behind one that "
+                    "does, without a name"
+                )
+            self.closed[name] = self.outputs[name]
+            return self.outputs[name]
         op, kind = {
             "array": ("input", ARRAY),
             "scalar": ("state_scalar", Kind(Rank.LEAF)),
@@ -254,7 +263,7 @@ class Bus:
 
     def _write(self, part: Part, name: str, spec: Slot, value: Symbol) -> None:
         qualified = part.qualify(name)
-        if spec.shape == "array":
+        if spec.shape in ("array", "borrowed"):
             value = self._shaped_like_leaf(value)
         starts = (symbol.node for reset in self.resets for symbol in (reset.when, self._behind(reset)))
         if spec.shape == "number" and _sums(value.node, set(starts)):

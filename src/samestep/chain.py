@@ -58,7 +58,7 @@ class Chain:
         for part in self.parts:
             for slot, spec in part.page.slots.items():
                 name = part.qualify(slot)
-                if spec.shape != "given" and slots.setdefault(name, part) is not part:
+                if spec.stored and slots.setdefault(name, part) is not part:
                     raise ChainError(
                         f"slot {name!r} belongs to two parts, {slots[name]} and {part}: name one of them, "
                         f"{part.page.__name__}(..., name='other'), and its slots become 'other.{slot}'"
@@ -173,7 +173,7 @@ class Chain:
         """Every declared slot with its name in the chain."""
         for part in self.parts:
             for slot, spec in part.page.slots.items():
-                if spec.shape != "given":
+                if spec.stored:
                     yield part.qualify(slot), spec, part
 
     @cached_property

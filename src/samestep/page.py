@@ -9,11 +9,27 @@ from typing import Any
 
 from .errors import ChainError, HyperparameterError, names
 from .hypers import count, declared, fraction, nonnegative, per_leaf, positive, unit
-from .slots import as_slot, cols, copy, full, full_gradient, given, kept, last_params, ones, rows, scalar, stale, zeros
+from .slots import (
+    as_slot,
+    borrowed,
+    cols,
+    copy,
+    full,
+    full_gradient,
+    given,
+    kept,
+    last_params,
+    ones,
+    rows,
+    scalar,
+    stale,
+    zeros,
+)
 
 __all__ = [
     "Page",
     "Part",
+    "borrowed",
     "cols",
     "copy",
     "count",
@@ -132,8 +148,9 @@ class Part:
     name: str | None = None
 
     def qualify(self, key: str) -> str:
-        """The name of a slot or number of this part in the chain; lr is the chain's own."""
-        return f"{self.name}.{key}" if self.name and key != "lr" else key
+        """The name of a slot or number of this part in the chain; lr is the chain's, a borrowed slot another part's."""
+        other = key == "lr" or self.page.slots.get(key) is borrowed
+        return f"{self.name}.{key}" if self.name and not other else key
 
     def restarts(self, slot: str, chosen: Collection[str] | None) -> bool:
         """Whether a slot of this part starts again with the chosen ones, or (None) with all: one that is kept only if
@@ -192,7 +209,8 @@ def gradient(
             (each where it is another than p); a page reads the gradient at the second as `g_snapshot`.
         **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, the
             name of one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due;
-            `last_params`: a snapshot that needs no such gradient.
+            `last_params`: a snapshot that needs no such gradient;
+            `borrowed`: the slot of this name of a part before it, to read and to write.
 
     >>> import samestep as ss
     >>> @ss.gradient()

@@ -14,17 +14,23 @@ from .errors import ChainError
 class Slot:
     """What a page keeps between steps, and how it starts.
 
-    `shape` is "array" (the leaf's, or what `start` gives), "scalar" (one number per leaf), "number" (one in the state)
-    or "given" (handed to `step` by name). `start(xp, p, hyper)` makes the first value from p in its compute dtype.
+    `shape` is "array" (the leaf's, or what `start` gives), "scalar" (one number per leaf), "number" (one in the state),
+    "given" (handed to `step` by name) or "borrowed" (an array of a part before it). `start(xp, p, hyper)` makes the
+    first value from p in its compute dtype.
     """
 
-    shape: Literal["array", "scalar", "number", "given"]
+    shape: Literal["array", "scalar", "number", "given", "borrowed"]
     start: Any
     keep: bool = False  # `restart` leaves it alone unless it is named
     lasts: bool = False  # the `reset` of a gradient part leaves it alone
     leads: bool = False  # it is the parameter, unrounded: what pages read and move in its place
     shape_of: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None  # where the leaf's shape tells it
     role: Literal["", "full", "stale", "last"] = ""  # what `refresh` fills, and sets back to 0; a snapshot without it
+
+    @property
+    def stored(self) -> bool:
+        """Whether the state has it because of this part."""
+        return self.shape not in ("given", "borrowed")
 
 
 def _start_zeros(xp, p, hyper):
@@ -88,6 +94,7 @@ cols = Slot("array", _start_cols, shape_of=lambda shape: (*shape[:-2], 1, *shape
 full_gradient = Slot("array", _start_zeros, role="full")  # what `refresh` is given
 stale = Slot("number", 1.0, role="stale")  # not 0: `refresh` is due before the next step
 last_params = Slot("array", _start_copy, role="last")  # a snapshot that moves in every step
+borrowed = Slot("borrowed", None, keep=True, lasts=True)  # the slot of this name that a part before it has written
 
 
 def full(hyper: str) -> Slot:
@@ -151,7 +158,6 @@ def as_slot(spec: Any) -> Slot:
     if callable(spec):
         return Slot("array", _FromFunction(spec))
     raise ChainError(
-        "a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, last_params, a "
-        f"number, the name of one, or a function of p; "
-        f"got {spec!r}"
+        "a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, last_params, "
+        f"borrowed, a number, the name of one, or a function of p; got {spec!r}"
     )

@@ -97,4 +97,9 @@ CASES = [
         lambda ss: ss.chain(ss.sgd(0.01, momentum=0.9), ss.lookahead(4, 0.8, start="late", first=1)),
         Oracle(Around("torch_optimizer.Lookahead", (SGD,), {"k": 4, "alpha": 0.8})),
     ),
+    Case(
+        "lookahead_pullback",
+        lambda ss: ss.chain(ss.sgd(0.01, momentum=0.9), ss.lookahead(4, 0.3, reset="pullback")),
+        Oracle(Around("pytorch_optimizer.Lookahead", (SGD,), {"k": 4, "alpha": 0.3, "pullback_momentum": "pullback"})),
+    ),
 ]
