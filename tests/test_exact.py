@@ -1,13 +1,19 @@
 """The same bits everywhere: every program of the golden cases on every backend of this machine, 200 steps."""
 
+import pkgutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 import samestep as ss
+from samestep import schedules
+from samestep.algorithms.soap import decay_behind
+from samestep.catalogue import entries
+from samestep.page import Page
 from samestep_conformance import checks
 from samestep_conformance.golden.families import CASES
 from samestep_numba import threads
@@ -27,12 +33,91 @@ SMALL = {"matrix": (5, 4), "bias": (7,), "scalar": (), "empty": (0, 3), "quiet":
 STRICT = {leaf: SMALL[leaf] for leaf in ("matrix", "quiet")}  # the slowest backend; the other shapes take a few steps
 TILE = 256  # in place of 65536: what a thread takes at least, and what a sum is cut into
 TILES = {"tiles": (2, 300), "quiet": (5,)}  # spans of two threads, one of them within a leaf
+VECTORS = {"tiles": (600,), "quiet": (5,)}  # for what is printed for them alone
 WIDE = {"large": (2, 40_001), "edge": (65_536,), "bias": (7,)}  # more than a tile of a kernel, just one, and less
+SNAPSHOTS = {
+    "svrg": ss.svrg(1e-2, every=9),
+    "random": ss.svrg(1e-2, every=9, iterate="random"),
+    "coin": ss.l_svrg(1e-2),
+    "katyusha": ss.katyusha(1e-2, every=9),
+    "l_katyusha": ss.l_katyusha(1e-2, n=9, convexity=1e-3),
+    "natasha": ss.natasha(1e-2, sigma=1e-3, every=20),
+}
+FURTHER = {  # the pages that no golden case has, several in a program
+    "by_call": ss.chain(
+        ss.unscale(),
+        ss.reduce_on_plateau(patience=3, name="plateau"),
+        ss.flooding(0.1),
+        ss.add_noise(1e-2),
+        ss.radam(1e-2, weight_decay=0.1, decay="decoupled", fallback="skip"),
+        ss.stochastic_rounding(),
+    ),
+    "leading": ss.chain(
+        ss.loss_scaling(4.0, growth_interval=7),
+        ss.agd(),
+        ss.kahan(1e-2),
+        decay_behind(weight_decay=0.1),
+        ss.master_weights(),
+    ),
+    "sigma": ss.chain(ss.ftrl_proximal(0.1), ss.monitor_sigma()),
+    "snapshots": ss.groups(SNAPSHOTS, default=ss.natasha(1e-2, sigma=1e-3, every=20, iterate="random")),
+    "vectors": ss.chain(ss.centralize(), ss.scale_by_sm3(), ss.scale_by_muon(name="muon"), ss.descend(1e-2)),
+    "sums": ss.chain(
+        ss.adaptive_clip(0.1),
+        ss.scale_by_adafactor(),
+        ss.scale_by_came(name="came"),
+        ss.amos_schedule(1e-2, eta=0.5),
+        ss.monitor_step(),
+    ),
+}
+LEAVES = {"snapshots": dict.fromkeys([*SNAPSHOTS, "quiet"], (300,)), "vectors": VECTORS, "sums": VECTORS}
+NEVER_PRINTED = {
+    "scale_by_adashift": "call",
+    "scale_by_shampoo": "call",
+    "scale_by_soap": "call",
+    "scale_by_eg_gains": "transcendental",
+    "eg_gains_step": "transcendental",
+    "multiply": "transcendental",
+    "multiply_pair": "transcendental",
+    "madgrad_step": "transcendental",
+    "scale_by_sc_adagrad": "transcendental",
+    "scale_by_sc_rmsprop": "transcendental",
+}
+CALL = {  # what only a call of step can give, in the step after so many
+    "loss": lambda t: 0.3 * (t % 3),
+    "metric": lambda t: max(1 / (1 + t), 0.05),
+    "grad_scale": lambda t: 2.0 ** (t % 9),
+    "found_inf": lambda t: float(t % 11 == 5),
+    "coin": lambda t: t % 7 == 3,
+}
 
 
-def classes(optimizer: ss.Optimizer) -> set[str]:
+def parts(optimizer: ss.Optimizer) -> list:
+    return [part for chain in optimizer.chains for part in chain.parts]
+
+
+def pages(optimizer: ss.Optimizer) -> set[Page]:
+    return {part.page for part in parts(optimizer)}
+
+
+class Called:
+    """An optimizer that is given what it needs of a call; the full gradient is that of the step in which it is due."""
+
+    def __init__(self, optimizer: ss.Optimizer):
+        self.optimizer, self.init = optimizer, optimizer.init
+        slots = {slot: spec for part in parts(optimizer) for slot, spec in part.page.slots.items()}
+        self.given = [slot for slot, spec in slots.items() if spec.shape == "given"]
+
+    def step(self, params, grads, state, **options):
+        if self.optimizer.needs_refresh(state):
+            state = self.optimizer.refresh(params, grads["x"], state)
+        given = {name: CALL[name](state["step"]) for name in self.given}
+        return self.optimizer.step(params, grads, state, **given, **options)
+
+
+def classes(optimizer: ss.Optimizer, shapes: dict[str, tuple] = checks.FACTORED) -> set[str]:
     """Of every leaf: what a matrix runs may be another program than what a vector runs."""
-    programs = [optimizer.chains[0].program(shape) for shape in checks.FACTORED.values()]
+    programs = [chain.program(shape) for chain in optimizer.chains for shape in shapes.values()]
     return {"call" if program.free else program.exactness for program in programs}  # free: evaluated, not printed
 
 
@@ -48,26 +133,28 @@ def distinct() -> dict[str, str]:
 
 
 def each(cases: list[str]) -> list[str]:
-    """The first case of every named constructor, and of every page."""
-    seen, found = set(), []
+    """As few cases as have every page."""
+    have: dict[str, set[Page]] = {}
     for name in cases:
-        optimizer = PROGRAMS[name](ss)
-        here = {part.page for part in optimizer.chains[0].parts} | {str(optimizer).partition("(")[0]}
-        if not here <= seen:
-            seen |= here
-            found.append(name)
-    return found
+        if not pages(PROGRAMS[name](ss)) <= set().union(*have.values()):
+            have[name] = pages(PROGRAMS[name](ss))
+    for name in list(have):
+        if have[name] <= set().union(*(have[other] for other in have if other != name)):
+            del have[name]
+    return list(have)
 
 
 CLASS = distinct()
 PRINTED = [name for name, cls in CLASS.items() if cls in ("exact", "reduce")]
 EACH = each(PRINTED)
 MORE_OPTIONS = [name for name in PRINTED if name not in EACH]
-GRADS = {
-    (dtype, bad_from): cache(checks.gradients(dtype, shapes, bad_from))
-    for dtype in ("float32", "float64")
-    for shapes, bad_from in ((WIDE, 4), (TILES, STEPS // 2))
-}
+LONG = {name: PROGRAMS[name](ss) for name in EACH} | FURTHER  # the programs of 200 steps
+
+
+@cache
+def grads_of(dtype: str, shapes: tuple, bad_from: int, second: bool = False) -> Callable:
+    grads = cache(checks.gradients(dtype, dict(shapes), bad_from))
+    return (lambda t: {"x": grads(t), "snapshot": grads(t + 1)}) if second else grads
 
 
 def side_by_side(
@@ -91,18 +178,68 @@ def test_the_programs_cover_the_classes():
     assert {line.exactness for line in lines} == classes(ss.muon()) == {"exact", "call"}
 
 
+def test_every_page_is_in_a_program_of_200_steps():
+    """But for those that are of no class for which the bits are promised, on any leaf."""
+    found = {
+        page
+        for module in pkgutil.walk_packages(ss.__path__, "samestep.")
+        for page in vars(import_module(module.name)).values()
+        if isinstance(page, Page) and not page.__name__.startswith("_")
+    }
+    covered = set().union(*map(pages, LONG.values()))
+    assert {page.__name__ for page in found - covered} == NEVER_PRINTED.keys()
+    makers = [entry for entry in entries().values() if entry.kind != "schedule"]
+    made = [entry.example for entry in makers if entry.example is not None]
+    for page in found - covered:
+        having = [optimizer for optimizer in made if page in pages(optimizer)]
+        assert having, page
+        assert {cls for optimizer in having for cls in classes(optimizer)} == {NEVER_PRINTED[page.__name__]}
+
+
 THREADS = [("numba", donate, partial(threads.use_threads, n)) for n in (1, 2) for donate in (False, True)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", LONG)
 def test_same_bits(name, dtype, monkeypatch):
     """NumPy, Numba fresh and in place, of one thread and two, and the strict standard where the class is exact."""
     monkeypatch.setattr("samestep_numba.compiled.BREAK_EVEN", 0)
     monkeypatch.setattr("samestep_numba.compiled.TILE", TILE)
     monkeypatch.setattr("samestep.pinned.TILE", TILE)  # the same of every library that is evaluated
-    strict = [("strict", False, nullcontext)] if CLASS[name] == "exact" else []
-    side_by_side(PROGRAMS[name](ss), GRADS[dtype, STEPS // 2], STEPS, TILES, *THREADS, *strict, dtype=dtype)
+    optimizer, shapes = LONG[name], LEAVES.get(name, TILES)
+    strict = [("strict", False, nullcontext)] if classes(optimizer, shapes) == {"exact"} else []
+    assert classes(optimizer, shapes) <= {"exact", "reduce"}
+    grads = grads_of(dtype, tuple(shapes.items()), STEPS // 2, optimizer.chains[0].second)
+    side_by_side(Called(optimizer), grads, STEPS, shapes, *THREADS, *strict, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_same_bits_of_schedules(dtype):
+    """Every schedule, each at a leaf of its own."""
+    made = {
+        "constant": schedules.constant(0.1),
+        "step": schedules.step(0.1, 30),
+        "multistep": schedules.multistep(0.1, [20, 90]),
+        "linear": schedules.linear(0.1, 0.01, 150),
+        "exponential": schedules.exponential(0.1, 0.9, 7),
+        "inverse_time": schedules.inverse_time(0.1, 0.3),
+        "inverse_sqrt": schedules.inverse_sqrt(0.1, 10),
+        "polynomial": schedules.polynomial(0.1, 150, 1.7),
+        "cosine": schedules.cosine(0.1, 150),
+        "cosine_restarts": schedules.cosine_restarts(0.1, 20, 2.0),
+        "one_cycle": schedules.one_cycle(0.1, STEPS),
+        "cyclic": schedules.cyclic(0.01, 0.1, 13),
+        "warmup": schedules.warmup(0.1, 20),
+        "wsd": schedules.wsd(0.1, 20, 100, 80),
+        "join": schedules.join([0.1, schedules.cosine(0.1, 50)], [90]),
+        "product": schedules.product([schedules.step(0.1, 30), schedules.cosine(0.1, 150)]),
+        "piecewise": schedules.piecewise([0.1, 0.01, 0.03], [50, 120], "cosine"),
+    }
+    assert made.keys() == schedules.FUNCTIONS.keys()
+    groups = ss.groups({name: {"lr": schedule} for name, schedule in made.items()}, default=ss.sgd(0.1, momentum=0.9))
+    shapes = dict.fromkeys([*made, "quiet"], (7,))
+    grads = grads_of(dtype, tuple(shapes.items()), STEPS)
+    side_by_side(groups, grads, STEPS, shapes, ("numba", True, nullcontext), dtype=dtype)
 
 
 @pytest.mark.parametrize("name", MORE_OPTIONS)
@@ -123,7 +260,7 @@ def test_same_bits_over_lanes_and_shapes(name):
 def test_threads_do_not_matter(name, monkeypatch):
     """Tiles of the true size, above which a leaf is cut, on one thread and two."""
     monkeypatch.setattr("samestep_numba.compiled.BREAK_EVEN", 0)
-    side_by_side(PROGRAMS[name](ss), GRADS["float32", 4], 5, WIDE, *THREADS)
+    side_by_side(PROGRAMS[name](ss), grads_of("float32", tuple(WIDE.items()), 4), 5, WIDE, *THREADS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
