@@ -32,6 +32,22 @@ def test_singular_values_come_near_one(shape, coeffs, steps, low, high):
     assert low < found[start > 1e-3].min() and found.max() < high
 
 
+def test_selected_matrices_run_adamw():
+    """Also behind the mask and another scale; numbers of both reach them, and the state is one."""
+    opt = ss.muon(aux_lr=0.1, weight_decay=0.1, select=("emb", "head.*"), maximize=True, cautious="mean")
+    params = {"emb": np.eye(2), "w": np.eye(2), "head": {"w": np.eye(2)}}
+    state = opt.init(params)
+    assert state["v"]["w"] is None and state["v"]["emb"].shape == state["m"]["emb"].shape == (2, 2)
+    new, state = opt.step(params, params, state, aux_lr=0.2, momentum=0.5)
+    aux = ss.adamw(0.2, beta2=0.95, weight_decay=0.1, maximize=True, cautious="mean")
+    expected, _ = aux.step(params, params, aux.init(params))
+    assert np.array_equal(new["emb"], expected["emb"]) and np.array_equal(new["head"]["w"], expected["head"]["w"])
+    plain = ss.muon(weight_decay=0.1, momentum=0.5, maximize=True, cautious="mean")
+    assert np.array_equal(new["w"], plain.step(params, params, plain.init(params))[0]["w"])
+    with pytest.raises(ss.ChainError, match="matches"):
+        ss.muon(select=("none*",)).init(params)
+
+
 @pytest.mark.parametrize("reshape", ["flatten", "batch"])
 def test_leaves_of_nothing_have_nothing_to_flatten(reshape):
     optimizer = ss.muon(reshape=reshape)

@@ -66,9 +66,9 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
             plain = {k: v.item() if hasattr(v, "item") else v for k, v in chosen.items()}  # to be read back
             shown = [f"{k}={v!r}" for k, v in plain.items() if _differs(k, v, usual[k])]
             label = f"{function.__name__}({', '.join(shown)})"
-            only = joined.branches[0]
-            have = only.chain.numbers | only.chain.options  # type: ignore[union-attr]
-            refused = tuple((k, _refusal(k, v, hypers)) for k, v in chosen.items() if have.get(k) is None)
+            chains = [branch.chain for branch in joined.branches if branch.chain is not None]
+            have = {k for made in chains for k, v in (made.numbers | made.options).items() if v is not None}
+            refused = tuple((k, _refusal(k, v, hypers)) for k, v in chosen.items() if k not in have)
             return Optimizer(joined.branches, label, refused)
 
         constructor.__signature__ = signature  # type: ignore[attr-defined]

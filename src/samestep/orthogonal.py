@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .errors import HyperparameterError
@@ -42,10 +43,24 @@ def triples(coeffs: tuple | str, steps: int) -> Triples:
     return found
 
 
-def orthogonalized(xp: Any, x: Any, tall: bool, coeffs: Triples) -> Any:
-    """X <- a X + (b A + c A A) X with A = X X^T, for each (a, b, c), over the last two axes; the norm of x is 1."""
+def orthogonalized(xp: Any, x: Any, tall: bool, coeffs: Triples, held: Callable[[Any], Any] = lambda x: x) -> Any:
+    """X <- a X + (b A + c A A) X with A = X X^T, for each (a, b, c), over the last two axes; the norm of x is 1.
+
+    Each product is taken as `held` makes it.
+    """
     x = x.mT if tall else x
     for a, b, c in coeffs:
-        gram = xp.matmul(x, x.mT)
-        x = a * x + xp.matmul(b * gram + c * xp.matmul(gram, gram), x)
+        gram = held(xp.matmul(x, x.mT))
+        x = held(a * x + xp.matmul(held(b * gram + c * xp.matmul(gram, gram)), x))
     return x.mT if tall else x
+
+
+def bfloat16(xp: Any, u: Any) -> Callable[[Any], Any]:
+    """What rounds to the 8 digits of bfloat16, by Dekker's splitting, arrays that are computed as u is."""
+    dropped = 2.0**-7 / xp.minimum(xp.finfo(u).eps, 2.0**-23) + 1  # params of 16 bits are computed in float32
+
+    def held(x: Any) -> Any:
+        large = x * dropped
+        return large - (large - x)
+
+    return held

@@ -11,10 +11,12 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..compose import chain, groups
 from ..constructor import named
+from ..modifiers.cautious import Masks, masked
 from ..modifiers.decay import decay_if
 from ..modifiers.descend import descend
-from ..orthogonal import orthogonalized, triples
+from ..orthogonal import bfloat16, orthogonalized, triples
 from ..page import count, direction, nonnegative, unit, zeros
 from .adam import scale_by_adam
 
@@ -23,31 +25,19 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 @direction(m=zeros, v=zeros)
 def scale_by_muon(
-    u,
-    m,
-    v,
-    t,
-    *,
-    aux_lr: nonnegative | None = None,
-    momentum: unit = 0.95,
-    nesterov: bool = True,
-    bias_correction: bool = False,
-    ns_steps: count = 5,
-    ns_coeffs: Literal["dion", "polar_express"] | tuple = QUINTIC,
-    ns_eps: nonnegative = 1e-7,
-    ns_eps_mode: Literal["max", "add"] = "max",
+    u, m, v, t, *, aux_lr: nonnegative | None = None, momentum: unit = 0.95, nesterov: bool = True,
+    bias_correction: bool = False, ns_steps: count = 5,
+    ns_coeffs: Literal["dion", "polar_express"] | tuple = QUINTIC, ns_eps: nonnegative = 1e-7,
+    ns_eps_mode: Literal["max", "add"] = "max", ns_dtype: Literal[None, "bfloat16"] = None,
     scale: Literal["original", "match_rms", "spectral", "none"] = "original",
-    layout: Literal["out_in", "in_out"] = "out_in",
-    reshape: Literal["none", "flatten", "batch"] = "none",
-    beta1: unit = 0.9,
-    beta2: unit = 0.95,
-    eps: nonnegative = 1e-8,
-):
+    layout: Literal["out_in", "in_out"] = "out_in", reshape: Literal["none", "flatten", "batch"] = "none",
+    beta1: unit = 0.9, beta2: unit = 0.95, eps: nonnegative = 1e-8,
+):  # fmt: skip
     """The direction of Muon for matrices, of Adam for others; equations and source: help("samestep.algorithms.muon").
 
     Args:
-        momentum, nesterov, bias_correction, ns_steps, ns_coeffs, ns_eps, ns_eps_mode, scale, layout: see `muon`.
-        reshape, beta1, beta2, eps, aux_lr: see `muon`.
+        momentum, nesterov, bias_correction, ns_steps, ns_coeffs, ns_eps, ns_eps_mode, ns_dtype: see `muon`.
+        scale, layout, reshape, beta1, beta2, eps, aux_lr: see `muon`.
 
     >>> import samestep as ss
     >>> ss.scale_by_muon() in ss.muon().chains[0].parts
@@ -58,14 +48,19 @@ def scale_by_muon(
         return {name: found[name] for name in ("u", "m", "v")} | ({} if aux_lr is None else {"lr": aux_lr})
     xp = array_namespace(u)
     m = momentum * m + (1 - momentum) * u
-    now, next = (1 - momentum**t, 1 - momentum ** (t + 1)) if bias_correction else (1, 1)
-    x = momentum * m / next + (1 - momentum) * u / now if nesterov else m / now
+    mean, last = momentum * m if nesterov else m, (1 - momentum) * u
+    if bias_correction:
+        now = 1 - momentum**t
+        mean, last = mean / (1 - momentum ** (t + 1) if nesterov else now), last / now
+    held = bfloat16(xp, u) if ns_dtype else lambda x: x
+    x = held(mean + last if nesterov else mean)
     one = u.ndim == 2 or reshape == "flatten"
     rows, cols = (u.shape[0], u.size / u.shape[0]) if one else u.shape[-2:]
-    norm = xp.linalg.vector_norm(x) if one else xp.linalg.vector_norm(x, axis=(-2, -1), keepdims=True)
-    x = x / (xp.maximum(norm, ns_eps) if ns_eps_mode == "max" else norm + ns_eps)
     x = xp.reshape(x, (u.shape[0], -1)) if one and u.ndim > 2 else x
-    x = orthogonalized(xp, x, rows > cols, triples(ns_coeffs, ns_steps))
+    whole = {} if one and ns_dtype is None else {"axis": (-2, -1), "keepdims": True}
+    norm = held(xp.linalg.vector_norm(x, **whole))
+    x = held(x / (xp.maximum(norm, ns_eps) if ns_eps_mode == "max" else norm + ns_eps))
+    x = orthogonalized(xp, x, rows > cols, triples(ns_coeffs, ns_steps), held)
     out, into = (rows, cols) if layout == "out_in" else (cols, rows)
     factor = {
         "original": lambda: xp.sqrt(xp.maximum(1.0, out / into)),
@@ -80,8 +75,15 @@ def _is_matrix(x, reshape):
     return x.ndim == 2 or (reshape != "none" and x.ndim > 2 and x.size > 0)
 
 
+@direction()
+def aux_step(*, aux_lr: nonnegative):
+    """The step size of what is no matrix."""
+    return {"lr": aux_lr}
+
+
 @named(scale_by_muon)
-def muon(lr: nonnegative = 0.02, *, weight_decay: nonnegative = 0.0, **hyper):
+def muon(lr: nonnegative = 0.02, *, weight_decay: nonnegative = 0.0, select: tuple = (), cautious: Masks = False,
+         **hyper):  # fmt: skip
     """Muon: orthogonal momentum for matrices (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/).
 
         m <- momentum m + (1 - momentum) g;  X = orthogonalize(momentum m + (1 - momentum) g)
@@ -96,14 +98,15 @@ def muon(lr: nonnegative = 0.02, *, weight_decay: nonnegative = 0.0, **hyper):
         scale, layout: s: "original" sqrt(max(1, rows / cols)), "match_rms" 0.2 sqrt(max(rows, cols)),
             "spectral" sqrt(rows / cols), "none" 1; matrices lie "out_in"; "in_out" swaps rows and cols in s.
         reshape: of more dimensions: "flatten", one matrix of d0 rows; "batch", one for the last two; AdamW, "none".
+        ns_dtype: None; "bfloat16" rounds the products of the iteration to it, to the authors' numbers, in no less time.
+        select: patterns of paths, as in `groups`, of matrices that are no such: embeddings and heads, (); AdamW.
         beta1, beta2, eps, weight_decay: AdamW's for the others, 0.9, 0.95, 1e-8; decoupled for both, 0; s is not in it.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays; slot `m`, and `v` where a leaf is no matrix, in the compute dtype. Give embeddings and
-    heads another optimizer through `groups`.
+    Params are floating arrays; slot `m`, and `v` where a leaf runs AdamW, in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, or a number outside its domain. At `init` ChainError: an idle pattern.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.muon(0.1), {"w": np.eye(1), "b": np.zeros(2)}
@@ -111,4 +114,7 @@ def muon(lr: nonnegative = 0.02, *, weight_decay: nonnegative = 0.0, **hyper):
     array([[0.93]])
     """
     triples(hyper["ns_coeffs"], hyper["ns_steps"])  # which says what is wrong with them
-    return [scale_by_muon(**hyper), decay_if(weight_decay), descend(lr)]
+    behind = [part for part in (masked(cautious), decay_if(weight_decay), descend(lr)) if part is not None]
+    own, rate = [scale_by_muon(**hyper), *behind], [] if hyper["aux_lr"] is None else [aux_step(hyper["aux_lr"])]
+    adam = [scale_by_adam(**{name: hyper[name] for name in ("beta1", "beta2", "eps")}), *rate, *behind]
+    return [groups(dict.fromkeys(select, chain(*adam)), default=chain(*own))] if select else own

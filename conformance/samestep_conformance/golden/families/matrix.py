@@ -78,6 +78,14 @@ CASES = [
         ),
     ),
     Case(
+        "muon_bfloat16",
+        lambda ss: ss.muon(ns_dtype="bfloat16"),
+        Oracle(call("torch.optim.Muon", lr=0.02, weight_decay=0.0)),
+        problem="matrix",
+        tolerance=1e-4,
+        remark="an entry of a product halfway between two of bfloat16 goes either way, with the order of its sum: 1e-5",
+    ),
+    Case(
         "muon_flatten",
         lambda ss: ss.muon(0.02, bias_correction=True, reshape="flatten", ns_eps=1e-3, ns_eps_mode="add"),
         optax("contrib.muon", 0.02, eps=1e-3, muon_weight_dimension_numbers=_axes(w=((1, 2), 0), k=((1, 2, 3), 0))),
