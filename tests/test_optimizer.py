@@ -726,3 +726,17 @@ def test_lamb_masks_adams_direction_before_decay_and_ratio():
     assert ss.lamb(weight_decay=0.5, cautious="mean") == ss.chain(*parts)
     with pytest.raises(HyperparameterError, match="cautious must be one of False, 'mean', 'count', 'none'; got 'x'"):
         ss.lamb(cautious="x")
+
+
+def test_a_variance_that_rounding_makes_negative_is_zero_or_seen():
+    """Of a constant gradient, in float32: torch gives nan there."""
+    grads, found = np.linspace(0.1, 5, 64, dtype=np.float32), []
+    with ss.use_backend("numpy"):
+        for clamped in (True, False):
+            opt, params = ss.rmsprop(rho=0.9, centered=True, clamp_centered=clamped), np.ones(64, np.float32)
+            state = opt.init(params)
+            for _ in range(150):
+                params, state = opt.step(params, grads, state)
+            found.append(params)
+    seen = np.isnan(found[1])
+    assert seen.any() and np.isfinite(found[0]).all() and (found[0] == found[1])[~seen].all()

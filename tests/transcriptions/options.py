@@ -39,7 +39,33 @@ def lion_mask_only(s, p, g, t):
     return p - 0.01 * np.where(u * g > 0, u, 0.0)
 
 
+def c_adamw_hat(s, p, g, t):
+    """Part A 2, the path foreach=False: decay first, the mask of m g, eps beside the raw root."""
+    p = p * (1 - 0.01 * 0.1)
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.99 * s.get("v", 0) + 0.01 * g * g
+    mask = (s["m"] * g > 0).astype(float)
+    mask = mask / max(mask.mean(), 1e-3)
+    return p - 0.01 * np.sqrt(1 - 0.99**t) / (1 - 0.9**t) * s["m"] * mask / (np.sqrt(s["v"]) + 1e-4)
+
+
+def padam_paper(s, p, g, t):
+    """Part A 15, "the paper": no bias correction."""
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.99 * s.get("v", 0) + 0.01 * g * g
+    s["x"] = np.maximum(s.get("x", 0), s["v"])
+    return p - 0.1 * s["m"] / (np.sqrt(s["x"]) + 1e-2) ** 0.5
+
+
 TRANSCRIPTIONS = {
+    "c_adamw_hat": (
+        lambda ss: ss.c_adamw(0.01, beta2=0.99, eps=1e-4, eps_mode="hat", weight_decay=0.1),
+        c_adamw_hat,
+    ),
+    "padam_paper": (
+        lambda ss: ss.padam(0.1, partial=0.25, beta2=0.99, eps=1e-2, bias_correction=False),
+        padam_paper,
+    ),
     "adam_amsgrad_inplace": (lambda ss: ss.adam(0.01, beta2=0.9, amsgrad="inplace"), amsgrad_inplace),
     "adan_paper": (
         lambda ss: ss.adan(0.01, eps=1e-4, eps_mode="inside", bias_correction=False, weight_decay=0.1),

@@ -30,11 +30,12 @@ def scale_by_padam(
     eps: nonnegative = 1e-8,
     partial: nonnegative | None = None,
     amsgrad: Literal[False, True, "post"] = "post",
+    bias_correction: bool = True,
 ):
     """The direction of Padam; its equations and source: help("samestep.algorithms.padam").
 
     Args:
-        beta1, beta2, eps, amsgrad: as in `padam`, with its defaults.
+        beta1, beta2, eps, amsgrad, bias_correction: as in `padam`, with its defaults.
         partial: as in `padam`; None stands for 0.125.
 
     >>> import samestep as ss
@@ -47,8 +48,8 @@ def scale_by_padam(
     x = xp.maximum(v_max, v) if amsgrad else v
     root = xp.sqrt(x) + eps
     power = xp.sqrt(xp.sqrt(root)) if partial is None else root ** (2 * partial)  # the roots are exact
-    c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
-    return {"u": s / c1 * m / power, "m": m, "v": v, "v_max": x if amsgrad else v_max}
+    scale = xp.sqrt(1 - beta2**t) / (1 - beta1**t) if bias_correction else 1.0
+    return {"u": scale * m / power, "m": m, "v": v, "v_max": x if amsgrad else v_max}
 
 
 @named(scale_by_padam)
@@ -71,6 +72,7 @@ def padam(
         beta1, beta2: the decay of m and v, 0.9 and 0.999.
         eps: keeps the quotient finite, 1e-8; the power is of sqrt(v) + eps.
         amsgrad: the largest v: "post" or True, or False: v itself.
+        bias_correction: the factor sqrt(c2) / c1, True; the paper has none.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 

@@ -45,7 +45,7 @@ def _ahead_of_velocity(p, m, *, momentum):
 
 @update(query=_ahead_of_velocity, m=zeros)
 def agd_velocity(p, u, m, *, lr: nonnegative, momentum: unit = 0.9):
-    """The same with lr inside the buffer, in place of `descend`: help("samestep.modifiers.agd").
+    """The look-ahead with lr inside the buffer, in place of `descend`: help("samestep.modifiers.agd").
 
     Args:
         lr: the step size, with which a gradient enters the buffer.

@@ -190,6 +190,11 @@ CASES = [
         optax("radam", 0.01, threshold=4.0),
     ),
     Case(
+        "radam_inside",
+        lambda ss: ss.radam(0.01, eps=1e-6, eps_mode="inside"),
+        optax("radam", 0.01, eps=0.0, eps_root=1e-6),
+    ),
+    Case(
         "radam_nesterov",
         lambda ss: ss.radam(wave(0.02), eps=1e-5, eps_mode="outside", nesterov=True),
         optax("radam", wave(0.02), eps=1e-5, nesterov=True),

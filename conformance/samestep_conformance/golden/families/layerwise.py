@@ -1,8 +1,10 @@
 """In proportion to norms: lamb, trust_ratio, dog."""
 
 from ..case import Case
-from ..oracles import call, optax, timm
+from ..oracles import call, maker, optax, timm
 from ..problem import wave
+
+torch_optimizer = maker("torch_optimizer")
 
 CASES = [
     Case("lamb", lambda ss: ss.lamb(0.01), optax("lamb", 0.01)),
@@ -16,6 +18,11 @@ CASES = [
         "lamb_ratio_clipped",
         lambda ss: ss.lamb(wave(0.02), eps=2.0, weight_decay=0.1, clip=True),
         timm("Lamb", wave(0.02), eps=2.0, max_grad_norm=None, weight_decay=0.1, trust_clip=True),
+    ),
+    Case(
+        "lamb_phi",
+        lambda ss: ss.lamb(0.01, weight_decay=0.1, phi=(0.0, 2.0), bias_correction=False),
+        torch_optimizer("Lamb", 0.01, weight_decay=0.1, clamp_value=2.0),
     ),
     Case(
         "lamb_without_ratio",
