@@ -13,11 +13,13 @@ import numpy as np
 
 import samestep as ss
 
+from .feeding import taken, wants_more
 from .naming import declared, entries
 from .specs import FAILURES, Spec, SpecError, called, parse
 
 Leaves = dict[str, np.ndarray]
 Schedule = Callable[[int], float]
+Gradient = Callable[[str, Leaves], Leaves]
 
 
 class Subject:
@@ -53,6 +55,13 @@ class Subject:
         """The params and the state after one step; `count` steps were taken before."""
         extra = {} if self.lr is None else {"lr": self.lr(count)}
         return self.optimizer.step(params, grads, state, **extra)
+
+    def fed(self, params: Leaves, gradient: Gradient, state: Any, count: int) -> tuple[Leaves, Any]:
+        """The same, every gradient asked for where it is wanted: `gradient(name, at)`."""
+        if not wants_more(getattr(self, "optimizer", None)):
+            return self.step(params, gradient("x", params), state, count)
+        extra = {} if self.lr is None else {"lr": self.lr(count)}
+        return taken(self.optimizer, params, state, gradient, **extra)
 
     def entries(self, state: Any, params: Leaves) -> dict[str, Leaves]:
         """What the state keeps in the shape of the params, under the names of our pages."""

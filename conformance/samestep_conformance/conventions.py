@@ -74,9 +74,11 @@ class Search:
     def _followed(self, optimizer: ss.Optimizer) -> tuple[int, float]:
         trace = self.trace
         params, state = trace.params[0], optimizer.init(trace.params[0])
-        for count, grads in enumerate(trace.grads):
-            extra: Any = {} if trace.lr is None else {"lr": trace.lr(count)}
-            params, state = optimizer.step(params, grads, state, **extra)
+        for count in range(len(trace.grads)):
+            try:
+                params, state = trace.fed(optimizer, params, state, count)
+            except KeyError:  # it wants a gradient that the other did not
+                return count or -1, -np.inf
             bound = allowed(trace.largest(count + 1), count + 1)
             theirs = trace.params[count + 1]
             miss = max(float(np.max(off(p, theirs[k]) / bound[k], initial=0.0)) for k, p in params.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ NUMBERS = (0.0, 1.0)  # that a step may be given: a coin has no others
 
 def fed(optimizer: Any) -> Any:
     """The optimizer itself or, where its step takes more than a gradient, one of the same two verbs that is fed it."""
-    return Fed(optimizer) if isinstance(optimizer, ss.Optimizer) and _wants_more(optimizer) else optimizer
+    return Fed(optimizer) if wants_more(optimizer) else optimizer
 
 
-def _wants_more(optimizer: ss.Optimizer) -> bool:
-    return optimizer.stepper.second or bool(_inputs(optimizer))
+def wants_more(optimizer: Any) -> bool:
+    """Whether a step of it takes more than a gradient; of a third party's never."""
+    return isinstance(optimizer, ss.Optimizer) and (optimizer.stepper.second or bool(_inputs(optimizer)))
 
 
 def _inputs(optimizer: ss.Optimizer) -> list[str]:
@@ -30,12 +32,28 @@ def _inputs(optimizer: ss.Optimizer) -> list[str]:
     return [name for name, slot in optimizer.stepper.declared.items() if slot.start is None]
 
 
+def taken(
+    optimizer: ss.Optimizer, params: Any, state: Any, gradient: Callable[[str, Any], Any], **extra: Any
+) -> tuple[Any, dict[str, Any]]:
+    """A step, after a refresh if there has to be one, its numbers drawn by the count of steps.
+
+    `gradient(name, at)` gives what is asked for: "x" and "snapshot", of one batch, or "full", of all data.
+    """
+    rng = np.random.default_rng([13, max(optree.tree_leaves(state["step"]))])
+    numbers: dict[str, Any] = {name: float(rng.choice(NUMBERS)) for name in _inputs(optimizer)}
+    points = optimizer.query(params, state)
+    if optimizer.needs_refresh(state):
+        state = optimizer.refresh(params, gradient("full", points["snapshot"]), state)
+    grads = {name: gradient(name, at) for name, at in points.items()}
+    return optimizer.step(params, grads if optimizer.stepper.second else grads["x"], state, **numbers, **extra)
+
+
 class Fed:
     """Anything with `init(params)` and `step(params, grads, state)`, as every check takes it.
 
     The gradient at the snapshot is the one that a check gives with its entries in reverse order, so that there too are
-    zeros, infinities, NaN and subnormals; the full gradient is the one given; numbers are drawn by the count of steps.
-    The points of its queries are part of its state, so what holds of the state is checked of them.
+    zeros, infinities, NaN and subnormals; the full gradient is the one given. The points of its queries are part of
+    its state, so what holds of the state is checked of them.
     """
 
     def __init__(self, optimizer: ss.Optimizer) -> None:
@@ -46,17 +64,16 @@ class Fed:
         return self._with_points(params, self.optimizer.init(params))
 
     def step(self, params: Any, grads: Any, state: Any, **extra: Any) -> tuple[Any, dict[str, Any]]:
-        """A step, after a refresh if there has to be one."""
-        optimizer, state = self.optimizer, {name: slot for name, slot in state.items() if name != POINTS}
-        rng = np.random.default_rng([13, max(optree.tree_leaves(state["step"]))])
-        given: dict[str, Any] = {name: float(rng.choice(NUMBERS)) for name in _inputs(optimizer)}
-        if optimizer.needs_refresh(state):
-            known = {leaf: _zeros(params[leaf]) if g is None else g for leaf, g in grads.items()}
-            state = optimizer.refresh(params, known, state)
-        if optimizer.stepper.second:
-            grads = {"x": grads, "snapshot": {leaf: g if g is None else _reversed(g) for leaf, g in grads.items()}}
-        params, state = optimizer.step(params, grads, state, **given, **extra)
-        return params, self._with_points(params, state)
+        """A step of whatever it takes."""
+
+        def gradient(name: str, at: Any) -> dict[str, Any]:
+            if name == "full":
+                return {leaf: _zeros(params[leaf]) if g is None else g for leaf, g in grads.items()}
+            return {leaf: _reversed(g) for leaf, g in grads.items()} if name == "snapshot" else grads
+
+        before = {name: slot for name, slot in state.items() if name != POINTS}
+        new, after = taken(self.optimizer, params, before, gradient, **extra)
+        return new, self._with_points(new, after)
 
     def _with_points(self, params: Any, state: dict[str, Any]) -> dict[str, Any]:
         points = self.optimizer.query(params, state) | {"evaluated": self.optimizer.eval_params(params, state)}
@@ -69,5 +86,7 @@ def _zeros(array: Any) -> Any:
 
 
 def _reversed(array: Any) -> Any:
+    if array is None:
+        return None
     xp = libraries.namespace(array)
     return xp.asarray(xp.flip(array))  # of no dimensions, NumPy's is a scalar

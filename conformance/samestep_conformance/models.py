@@ -12,7 +12,6 @@ from typing import Any, get_args
 import samestep as ss
 from samestep.errors import SamestepError
 from samestep.modifiers.cautious import Masks
-from samestep.page import SECOND
 
 from .moments import FAMILIES, moments
 
@@ -38,7 +37,7 @@ NUMBERS: dict[str, tuple[float, ...]] = {  # what libraries have as defaults
 
 
 TEMPLATES: dict[str, Callable[..., ss.Optimizer]] = {
-    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages") and not any(SECOND in page.reads for page in v.pages)},
+    **{k: v for k, v in vars(ss).items() if hasattr(v, "pages")},
     "moments": moments,
 }
 Settings = dict[str, Any]
@@ -119,6 +118,19 @@ def options(template: str) -> dict[str, tuple[Any, ...]]:
     return found | {"decay": DECAYS}
 
 
+@cache
+def required(template: str) -> set[str]:
+    """What a constructor has no default for."""
+    return {p.name for p in inspect.signature(TEMPLATES[template]).parameters.values() if p.default is p.empty}
+
+
+@cache
+def counts(template: str) -> set[str]:
+    """What a constructor takes of whole numbers, such as the steps of an epoch."""
+    hypers = getattr(TEMPLATES[template], "hypers", {})
+    return {name for name, hyper in hypers.items() if hyper.type is int}
+
+
 @lru_cache(4096)
 def _build(model: Model) -> ss.Optimizer | None:
     settings = model.settings
@@ -163,7 +175,9 @@ def fitted(template: str, told: Settings, base: Settings | None = None) -> Model
                 given[key] = value
             elif (key, value) in SYNONYMS:
                 given[key] = SYNONYMS[key, value]
-        elif isinstance(value, float) and (isinstance(usual.get(key), float) or key == "lr") and key in usual:
+        elif isinstance(value, float) and key in counts(template):
+            given |= {key: int(value)} if value.is_integer() else {}
+        elif isinstance(value, float) and (isinstance(usual.get(key), float) or key in required(template)):
             given[key] = value
     return Model(template, ()).but(given)
 

@@ -76,8 +76,10 @@ OWN = {
 }
 SHORT = {  # epochs of so few steps that a check sees a few, of more options than the examples of the catalogue have
     "svrg": lambda ss: ss.svrg(0.1, every=3),
+    "svrg_average": lambda ss: ss.svrg(0.1, every=3, iterate="average"),
+    "svrg_random": lambda ss: ss.svrg(0.1, every=3, iterate="random"),
     "katyusha": lambda ss: ss.katyusha(0.1, every=3),
-    "katyusha_convex": lambda ss: ss.katyusha(0.1, every=3, convexity=0.5, option="I"),
+    "katyusha_convex": lambda ss: ss.katyusha(0.1, every=3, convexity=0.5, option="I", l1=0.1),
     "natasha": lambda ss: ss.natasha(0.1, sigma=0.01, every=4, parts=2),
     "adam_on_snapshots": lambda ss: ss.chain(ss.variance_reduced(), ss.snapshot_by_coin(), ss.adam(0.01)),
 }

@@ -109,9 +109,8 @@ class _Fit:
             return np.full(1, np.inf)
         with ss.use_backend("numpy"), np.errstate(all="ignore"):
             state = optimizer.init(params)
-            for count, grads in enumerate(trace.grads[:STEPS]):
-                extra: Any = {} if trace.lr is None else {"lr": trace.lr(count)}
-                params, state = optimizer.step(params, grads, state, **extra)
+            for count in range(len(trace.grads[:STEPS])):
+                params, state = trace.fed(optimizer, params, state, count)
                 for leaf, p in params.items():
                     theirs = trace.params[count + 1][leaf]
                     moved = np.abs(theirs - trace.params[0][leaf])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .adapters import Subject
+from .feeding import taken, wants_more
 from .problems import Problem
 from .specs import FAILURES, SpecError
 
@@ -17,10 +19,13 @@ ROUNDING = 4  # units in the last place, in each step, of the largest that the e
 
 @dataclass
 class Trace:
-    """Params before the first step and after each, the gradients fed, and the entries of the state after each step."""
+    """Params before the first step and after each, the gradients fed, and the entries of the state after each step.
+
+    The gradients of a step by name: "x" and, where it takes more, "snapshot" and "full".
+    """
 
     params: list[Leaves]
-    grads: list[Leaves] = field(default_factory=list)
+    grads: list[dict[str, Leaves]] = field(default_factory=list)
     entries: list[dict[str, Leaves]] = field(default_factory=list)
     lr: Callable[[int], float] | None = None
     _largest: list[Leaves] = field(default_factory=list)
@@ -33,9 +38,41 @@ class Trace:
             self._largest.append({k: np.maximum(now[k], before[k]) for k in now})
         return self._largest[t]
 
+    def fed(self, optimizer: Any, params: Leaves, state: Any, count: int) -> tuple[Leaves, Any]:
+        """The same step of another of ours; a KeyError where it wants a gradient that this one did not."""
+        given = self.grads[count]
+        extra: Any = {} if self.lr is None else {"lr": self.lr(count)}
+        if wants_more(optimizer):
+            return taken(optimizer, params, state, lambda name, _: given[name], **extra)
+        return optimizer.step(params, given["x"], state, **extra)
+
+
+class Asked:
+    """The gradients of a step, as an optimizer asks for them; what it was given, and what the problem raised."""
+
+    def __init__(self, problem: Problem, dtype: str, now: range, all_data: range) -> None:
+        self.problem, self.dtype = problem, dtype
+        self.steps = {"x": now, "snapshot": now, "full": all_data}
+        self.given: dict[str, Leaves] = {}
+        self.error: BaseException | None = None
+
+    def __call__(self, name: str, at: Leaves) -> Leaves:
+        wide = {k: np.asarray(p, np.float64) for k, p in at.items()}
+        steps = self.steps[name]
+        try:
+            found = [self.problem.gradient(wide, t) for t in steps]
+        except BaseException as error:
+            self.error = error
+            raise
+        mean = found[0] if len(steps) == 1 else {k: sum(g[k] for g in found) / len(steps) for k in found[0]}
+        self.given[name] = {leaf: np.asarray(g, self.dtype) for leaf, g in mean.items()}
+        return {leaf: g.copy() for leaf, g in self.given[name].items()}
+
 
 def record(subject: Subject, problem: Problem, steps: int, dtype: str) -> Trace:
-    """Run an optimizer on a problem, the gradients taken at its own params.
+    """Run an optimizer on a problem, the gradients taken at its own params, or where it wants them.
+
+    The gradient of all data is the mean over the steps of the run.
 
     Raises:
         SpecError: it fails, or returns other params than it was given; or the problem has no params.
@@ -53,13 +90,13 @@ def record(subject: Subject, problem: Problem, steps: int, dtype: str) -> Trace:
         except FAILURES as error:
             raise SpecError(f"{subject.label} cannot init({_shapes(start)}): {error}") from error
         for count in range(steps):
-            grads = problem.gradient({k: np.asarray(p, np.float64) for k, p in now.items()}, count + 1)
-            grads = {leaf: np.asarray(g, dtype) for leaf, g in grads.items()}
-            trace.grads.append(grads)
+            asked = Asked(problem, dtype, range(count + 1, count + 2), range(1, steps + 1))
+            trace.grads.append(asked.given)
             try:
-                given = {k: p.copy() for k, p in now.items()}, {k: g.copy() for k, g in grads.items()}
-                now, state = subject.step(*given, state, count)
+                now, state = subject.fed({k: p.copy() for k, p in now.items()}, asked, state, count)
             except FAILURES as error:
+                if error is asked.error:
+                    raise
                 raise SpecError(f"{subject.label} fails in step {count + 1}: {error}") from error
             now = _numpy(now, start, subject.label)
             trace.params.append(now)

@@ -11,12 +11,14 @@ import pytest
 import samestep as ss
 from samestep.cli import main
 from samestep_conformance import compare
+from samestep_conformance.adapters import Subject
 from samestep_conformance.drift import ulps
 from samestep_conformance.golden.problem import wave
-from samestep_conformance.models import TEMPLATES, Model, defaults, fitted, options
+from samestep_conformance.models import TEMPLATES, Model, defaults, fitted, options, required
 from samestep_conformance.moments import FAMILIES, moments
 from samestep_conformance.problems import PROBLEMS
 from samestep_conformance.specs import SpecError, parse, schedule
+from samestep_conformance.traces import record
 
 
 @dataclasses.dataclass
@@ -344,6 +346,27 @@ def test_moments_holds_our_constructors(named, family, more):
     assert found.same
 
 
+def test_two_gradients_a_step_are_told_apart_too():
+    found = compare("svrg(0.05, every=10)", "svrg(0.1, every=20)", steps=30)
+    assert found.first.step == 1 and found.explanation.closes
+    assert [told for _, told in found.explanation.changes] == [
+        "B has lr = 0.1; A has lr = 0.05",
+        "B has every = 20; A has every = 10",
+    ]
+    assert compare("l_svrg(0.05)", "l_svrg(0.05)", steps=30).identical
+    assert not compare("svrg(0.05, every=10)", "sgd(0.05)", steps=10, explain=False).same
+
+
+def test_the_full_gradient_is_the_mean_over_the_run():
+    trace = record(Subject(ss.svrg(0.5, every=2), "svrg", None), Slope(lambda p, t: p * t), 3, "float64")
+    asked = [{name: g["p"][0] for name, g in given.items()} for given in trace.grads]
+    assert asked == [
+        {"full": 2.0, "x": 1.0, "snapshot": 1.0},  # of 1, 2 and 3, at 1
+        {"x": 0.0, "snapshot": 2.0},
+        {"full": 0.0, "x": 0.0, "snapshot": 0.0},
+    ]
+
+
 def test_the_space_is_read_off_the_constructors():
     assert options("adam")["amsgrad"] == (False, "post", "pre", "paper", "inplace")
     assert options("nadam")["schedule"] == ("dozat", "none") and options("sgd")["nesterov"] == (False, True)
@@ -351,8 +374,7 @@ def test_the_space_is_read_off_the_constructors():
     assert {"adam", "rmsprop", "shampoo", "moments"} <= TEMPLATES.keys()
     assert defaults("adamw")["weight_decay"] == 0.01 and defaults("lion")["decay"] == "native"
     for name in TEMPLATES:
-        assert fitted(name, {"lr": 0.01}).build() is not None
-    assert not {"svrg", "l_svrg", "katyusha"} & TEMPLATES.keys(), "a trajectory has one gradient a step"
+        assert fitted(name, {"lr": 0.01} | dict.fromkeys(required(name), 20.0)).build() is not None
 
 
 def test_a_model_is_written_as_it_can_be_built():
