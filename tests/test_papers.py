@@ -11,6 +11,7 @@ STEPS = {
     "adopt_toy": 5000,
     "cautious_quadratic": 400,
     "adax_geometric": 200,
+    "ftrl_sparsity": 8000,
     "hidden_accumulation": 40,
     "nesterov_estimation": 30,
     "reddi": 10_000,

@@ -69,6 +69,8 @@ def run(
     )
     args = parser.parse_args(argv)
     rows, curves = measure(args.steps)
+    if not rows:
+        parser.error(f"nothing is known up to step {args.steps}: take more")
     near = show(rows)
 
     from matplotlib.figure import Figure
