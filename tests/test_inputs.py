@@ -557,6 +557,20 @@ def test_a_program_that_fails_leaves_the_donated_leaves_of_others(backend):
     assert params["a"].tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("backend", ["numpy", "jax-jit", "torch", "torch-compile"])
+def test_a_page_that_returns_another_shape_is_refused(backend, donate):
+    @ss.update(m=ss.zeros)
+    def mean_of_rows(p, u, m):
+        xp = ss.array_namespace(p)
+        return {"p": xp.mean(p - u, axis=-1, keepdims=True), "m": m + u}
+
+    opt, make = ss.chain(mean_of_rows()), load(backend).arrays().asarray
+    params, grads = make([[1.0, 2.0], [3.0, 5.0]]), make([[1.0, 1.0], [1.0, 1.0]])
+    with ss.use_backend(backend), pytest.raises(LeafError, match=r"'p' of shape \(2, 1\) .* where it has \(2, 2\)"):
+        opt.step(params, grads, opt.init(params), donate=donate)
+
+
 def test_tied_weights_are_refused_at_init():
     x = values(1)
     for tied in ({"a": x, "b": x}, {"a": x, "b": x[:2]}, {"a": x[1:3], "b": x.T}):

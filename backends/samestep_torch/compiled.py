@@ -151,7 +151,7 @@ class BoundTorch:
 
     def prepare(self, level: int, hosts: Any, rows: Any, leaves: Any) -> None:
         """Try the last stage: when that of another program has run, what was donated is written over."""
-        for places in self.calls.values() if self.donate else ():
+        for places in self.calls.values():
             code = self.compiled.codes[level]
             tried(code, _layout(self._tensors(code, places)))
 

@@ -106,8 +106,8 @@ class Bus:
         written = {name: result[name] for name, spec in page.slots.items() if spec.shape != "given" and name in result}
         for name, value in written.items():
             self._write(part, name, page.slots[name], value)
-        self.u = self._shaped(page, "u", result.get("u", self.u))
-        self.p = self._shaped(page, "p", result.get("p", self.p))
+        self.u = self._shaped_like_leaf(result.get("u", self.u))
+        self.p = self._shaped_like_leaf(result.get("p", self.p))
         self.lr = result.get("lr", self.lr)
         self.h = result.get("h", self.h)
         self.h0 = result.get("h0", self.h0)
@@ -195,9 +195,6 @@ class Bus:
 
     def _joined(self, op: str, so_far: Symbol | None, value: Symbol) -> Symbol:
         return value if so_far is None else self.tracer.apply(op, so_far, value)
-
-    def _shaped(self, page: Page, name: str, value: Symbol) -> Symbol:
-        return value if value.node.is_array else self.tracer.apply("full_like", self.p, value)
 
     def _hyper(self, part: Part) -> dict[str, Any]:
         found: dict[str, Any] = dict(part.options)

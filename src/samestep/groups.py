@@ -61,11 +61,10 @@ def assign(branches: Sequence[Branch], paths: Sequence[str]) -> tuple[int, ...]:
                 f"pattern {branches[i].pattern!r} decides no leaf: a pattern before it matches all of its leaves, "
                 "and the first match wins. Write it earlier, or leave it out."
             )
-        else:
-            raise ChainError(
-                f"pattern {branches[i].pattern!r} matches no leaf; the paths are {names(paths)}. "
-                "Patterns are matched against the whole path, `*` crosses dots."
-            )
+        raise ChainError(
+            f"pattern {branches[i].pattern!r} matches no leaf; the paths are {names(paths)}. "
+            "Patterns are matched against the whole path, `*` crosses dots."
+        )
     return found
 
 

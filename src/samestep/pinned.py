@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import LeafError
 from .trace.words import HALF, WORDS, cut, fold, per_element, word_at
 
 TILE, LANES = 65536, 256
@@ -111,6 +112,15 @@ class Pinned:
     def shaped(self, x: Any, shape: tuple) -> Any:
         """x in the shape that a choice between it and another array has."""
         return x if x.shape == shape else self.xp.asarray(self.xp.broadcast_to(x, shape), copy=True)
+
+    def fitting(self, x: Any, old: Any, name: str) -> Any:
+        """What takes the place of an array has its shape: a copy in place would broadcast, and one elsewhere not."""
+        if tuple(x.shape) != tuple(old.shape):
+            raise LeafError(
+                f"a page returns {name!r} of shape {tuple(x.shape)} for a leaf where it has {tuple(old.shape)}: reduce "
+                "with keepdims=True and multiply by ones_like, or declare the slot with a function of p"
+            )
+        return x
 
     def eye(self, x: Any, shape: tuple) -> Any:
         """The identity matrix in the dtype of x."""

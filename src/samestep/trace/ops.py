@@ -127,12 +127,6 @@ OWN: dict[str, Op] = {
     "rounded_by": Op(2, "pinned.rounded_by({0}, {1}, {param!r})"),
 }
 
-# Leaves of the graph, and the one step from leaf values to a total: the evaluator gives these, no printer spells them.
-SOURCES = (
-    "const", "input", "state_number", "state_scalar", "t", "number", "given", "size", "ndim", "dim", "path", "epsilon",
-    "per_leaf", "total",
-)  # fmt: skip
-
 OPS: dict[str, Op] = {**ELEMENTWISE, **REDUCTIONS, **FREE, **OWN}
 
 

@@ -42,9 +42,12 @@ class ArrayPrinter(Printer):
         ]
         sums = "".join(f"{self.expression(node)}, " for node in stage.sums)
         arrays = [f"{node.index}: x{node.index}" for node in stage.keeps]
-        arrays += [f"{name!r}: {self.name(node)}" for name, node in stage.stores]
+        arrays += [f"{name!r}: {self._stored(name, node)}" for name, node in stage.stores]
         lines.append(f"    return ({sums}), {{{', '.join(arrays)}}}")
         return "\n".join(lines) + "\n"
+
+    def _stored(self, name: str, node: Node) -> str:
+        return self.name(node) if node.kind.full else f"pinned.fitting({self.name(node)}, a[{name!r}], {name!r})"
 
     def _chosen(self, node: Node, value: Node, like: Node | None) -> str:
         shape = "shape" if like is None else f"x{like.index}.shape"
