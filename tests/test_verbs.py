@@ -131,6 +131,26 @@ def test_transcriptions_of_two_gradients(name):
         near(run(make(ss), coins)[0], rule(batch, full, START, BATCHES, COINS))
 
 
+@pytest.mark.parametrize("iterate", ["average", "random"])
+def test_a_snapshot_among_the_iterates_keeps_the_linear_rate(iterate):
+    smooth, draws = (A**2).sum(axis=1).max() + 0.1, np.random.default_rng(0)
+    best = np.linalg.solve(A.T @ A / ROWS + 0.1 * np.eye(4), A.T @ Y / ROWS)
+    optimizer, params, away = ss.svrg(0.8 / smooth, every=4 * ROWS, iterate=iterate), START, []
+    state = optimizer.init(params)
+    with ss.use_backend("numpy"):
+        for _ in range(30):
+            at = state["snapshot"]
+            away.append(np.linalg.norm(at - best))
+            state, chosen = optimizer.refresh(params, full(at), state), draws.integers(4 * ROWS)
+            for k in range(4 * ROWS):
+                i, tossed = draws.integers(ROWS), {"coin": k == chosen} if iterate == "random" else {}
+                params, state = optimizer.step(
+                    params, {"x": batch(params, i), "snapshot": batch(at, i)}, state, **tossed
+                )
+            np.testing.assert_array_equal(params, state["snapshot"])
+    assert away[10] < away[0] / 5 and away[20] < away[10] / 5 and away[29] < away[20] / 5
+
+
 def test_proximal_terms_lead_to_the_minimum():
     """Its conditions, of what eval_params gives; and the zeros of l1 are zeros."""
     for name, optimizer in {
