@@ -2,7 +2,7 @@
 
 Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, https://arxiv.org/abs/2409.11321, algorithm 3.
 
-    k = t - 1; the first call only collects: H_i = (1 - shampoo_beta) G_i G_i^T, Q_i its eigenvectors, p stays
+    k = t - init_steps; the calls up to 0 only collect: H_i from 0 as below, at 0 Q_i its eigenvectors, p stays
     m <- beta1 m + (1 - beta1) g
     v <- beta2 v + (1 - beta2) (g x_1 Q_1^T ... x_r Q_r^T)^2
     u = sqrt(1 - beta2^k) / (1 - beta1^k) ((m x_i Q_i^T) / (sqrt(v) + eps)) x_i Q_i
@@ -43,12 +43,12 @@ def _turned(xp, x, matrices):
 def scale_by_soap(
     u, m, v, h0, h1, h2, h3, h4, q0, q1, q2, q3, q4, t, *, beta1: unit = 0.95, beta2: unit = 0.95,
     shampoo_beta: unit | None = None, eps: positive = 1e-8, freq: count = 10, max_dim: count = 10000,
-    precondition_1d: bool = False, bias_correction: bool = True,
+    precondition_1d: bool = False, bias_correction: bool = True, normalize: bool = False, init_steps: count = 1,
 ):  # fmt: skip
     """The direction of SOAP; its equations and source: help("samestep.algorithms.soap").
 
     Args:
-        beta1, beta2, shampoo_beta, eps, freq, max_dim, precondition_1d, bias_correction: as in `soap`.
+        beta1, beta2, shampoo_beta, eps, freq, max_dim, precondition_1d, bias_correction, normalize, init_steps: there.
 
     >>> import samestep as ss
     >>> ss.scale_by_soap(freq=5) in ss.soap(freq=5).chains[0].parts
@@ -59,13 +59,14 @@ def scale_by_soap(
         raise LeafError(f"soap has bases for up to 5 axes; a leaf has {rank}: reshape it, or use groups")
     kept = [i for i in range(rank) if u.shape[i] <= max_dim and (rank > 1 or precondition_1d)] if u.size != 0 else []
     h, q, state = [h0, h1, h2, h3, h4], [q0, q1, q2, q3, q4], {}
-    first, k = t <= 1, xp.maximum(t - 1, 1)
+    first, k = t <= init_steps, xp.maximum(t - init_steps, 1)
     due, weight = k % freq == 0, beta2 if shampoo_beta is None else shampoo_beta
     m = xp.where(first, m, beta1 * m + (1 - beta1) * u)
     g, d = (_turned(xp, x, [q[i] if i in kept else None for i in range(rank)]) for x in (u, m))
     v = xp.where(first, v, beta2 * v + (1 - beta2) * g * g)
-    scale = xp.sqrt(1 - beta2**k) / (1 - beta1**k) if bias_correction else 1.0
-    d = _turned(xp, scale * (d / (xp.sqrt(v) + eps)), [q[i].mT if i in kept else None for i in range(rank)])
+    d = _turned(xp, d / (xp.sqrt(v) + eps), [q[i].mT if i in kept else None for i in range(rank)])
+    d = d / (1e-30 + xp.sqrt(xp.mean(d * d))) if normalize else d
+    d = d * (xp.sqrt(1 - beta2**k) / (1 - beta1**k)) if bias_correction else d
     for i in kept:
         flat = xp.reshape(xp.permute_dims(u, (i, *(j for j in range(rank) if j != i))), (u.shape[i], -1))
         state[f"h{i}"] = new = weight * h[i] + (1 - weight) * xp.matmul(flat, flat.mT)
@@ -78,9 +79,9 @@ def scale_by_soap(
 
 
 @update()
-def decay_behind(p, t, *, lr: nonnegative, weight_decay: nonnegative):
-    """Decoupled decay after the step, of which the first call makes none."""
-    return {"p": p * (1 - array_namespace(p).where(t <= 1, 0.0, lr * weight_decay))}
+def decay_behind(p, t, *, lr: nonnegative, weight_decay: nonnegative, init_steps: count = 1):
+    """Decoupled decay after the step, of which the first calls make none."""
+    return {"p": p * (1 - array_namespace(p).where(t <= init_steps, 0.0, lr * weight_decay))}
 
 
 @named(scale_by_soap)
@@ -95,11 +96,12 @@ def soap(lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
         shampoo_beta, freq: the decay of the factors H_i, None: beta2; steps between two turns of the bases, 10.
         max_dim: a longer axis keeps its coordinates, 10000.
         precondition_1d: rotate vectors too, False; else they run Adam, as do numbers, from the second call on.
-        bias_correction: the factor sqrt(1 - beta2^k) / (1 - beta1^k), True; else 1.
+        bias_correction, normalize: the factor sqrt(1 - beta2^k) / (1 - beta1^k), True; else 1. u over its RMS, False.
+        init_steps: how many calls only collect, 1.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    The first call moves nothing. Where the first gradient has not full rank along an axis, two libraries may choose
-    another basis for the rest, and go other ways. In a jit all factors are computed in every step, due or not.
+    Where those gradients have not full rank along an axis, two libraries may choose another basis for the rest, and go
+    other ways; more calls help. In a jit all factors are computed in every step, due or not.
 
     Params are floating arrays of up to 5 dimensions; slots `m`, `v`, and square matrices for each axis, in the compute
     dtype: the factors `h0`, `h1`, `h2`, `h3`, `h4`, and the bases `q0`, `q1`, `q2`, `q3`, `q4`.
@@ -115,4 +117,5 @@ def soap(lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
     array([[-0.3, -0.4],
            [ 0. ,  0. ]])
     """
-    return [scale_by_soap(**hyper), descend(lr), decay_behind(weight_decay=weight_decay) if weight_decay else None]
+    behind = decay_behind(weight_decay=weight_decay, init_steps=hyper["init_steps"]) if weight_decay else None
+    return [scale_by_soap(**hyper), descend(lr), behind]

@@ -43,6 +43,11 @@ CASES = [
         ),
     ),
     Case(
+        "soap_normalized",
+        lambda ss: ss.soap(wave(0.01), eps=1e-30, normalize=True),
+        _soap(wave(0.01), eps=1e-30, normalize_gradient=True),
+    ),
+    Case(
         "shampoo_sgd",
         lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="sgd"),
         _grafted(1),
