@@ -95,9 +95,8 @@ def soap(lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
         beta1, beta2, eps: the decay of Adam's means, 0.95 and 0.95; beside the raw root of v, 1e-8.
         shampoo_beta, freq: the decay of the factors H_i, None: beta2; steps between two turns of the bases, 10.
         max_dim: a longer axis keeps its coordinates, 10000.
-        precondition_1d: rotate vectors too, False; else they run Adam, as do numbers, from the second call on.
+        precondition_1d, init_steps: rotate vectors too, False; else they run Adam. How many calls only collect, 1.
         bias_correction, normalize: the factor sqrt(1 - beta2^k) / (1 - beta1^k), True; else 1. u over its RMS, False.
-        init_steps: how many calls only collect, 1.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Where those gradients have not full rank along an axis, two libraries may choose another basis for the rest, and go
