@@ -78,6 +78,15 @@ def test_lazy_is_greedy_whatever_the_rule(rule, momentum):
         assert (sigma < 0).mean() > 0.3, "or the sign of sigma has not been tried"
 
 
+def test_adam_breaks_where_a_gradient_is_below_what_came_before():
+    """sigma < 0 where g^2 < v / (1 - beta2^(t-1)), the v before; part B, 4."""
+    found = run(ss.ftrl_proximal(0.1, rule=ss.rules.adam(beta2=0.9, eps=0.0)), recorded, np.zeros((6, 7)))
+    for t, ((_, _, before), (_, g, state)) in enumerate(itertools.pairwise(found[1:]), start=2):
+        v = before["v"] / (1 - 0.9 ** (t - 1))
+        clear = np.abs(g * g - v) > 1e-9 * v
+        assert np.array_equal((state["h_prev"] < before["h_prev"])[clear], (g * g < v)[clear]) and clear.any()
+
+
 def test_adam_is_a_cell():
     cell = {"rule": "adam", "momentum": 0.9, "bias_correction": True}
     for solver in (ss.mirror_descent, ss.ftrl_proximal):
@@ -293,6 +302,74 @@ def test_classical_l2_is_greedy_with_less_sigma():
     """For t >= 2, as long as the sum of all sigma is above 0."""
     image = ss.ftrl_proximal(0.1, rule=less_each_step(l2=0.01), l2=0.01)
     assert apart(run(image), run(ss.mirror_descent(0.1, l2=0.01))) <= 1e-12
+
+
+# Every cell: the argmin that defines it, from all gradients and params so far
+
+L1 = {"incremental": lambda t, h: t, "fixed": lambda t, h: 1.0, "sqrt": lambda t, h: t**0.5,
+      "square": lambda t, h: t * t, "adaptive": lambda t, h: 0.05 * h}  # fmt: skip
+OTHER = ("half", "group_l2", "group_half", None)
+
+
+def objective(w, p, u, h, terms, l1, l2, other, times):
+    """Of the whole of a lazy step, or of a greedy one, entry by entry; a group's part in each entry of it."""
+    size = np.linalg.norm(w, axis=-1, keepdims=True) + 0 * w
+    r = {"half": np.abs(w) ** 0.5, "group_l2": size, "group_half": size**0.5, None: 0 * w}[other]
+    at = np.array([s * (w - x) ** 2 / 2 for s, x in zip(terms, p, strict=True)]).sum(axis=0)
+    smooth = u * w + l2 * w * w / 2 + at + times * l1 * np.abs(w)
+    return smooth + times * 0.02 * r if other in ("half", None) else smooth.sum(-1) + times[..., 0] * 0.02 * r[..., 0]
+
+
+def holds(w, *rest):
+    """No step of 1e-5 along an axis goes down, and neither does 0."""
+    here = objective(w, *rest)
+    for i in range(w.shape[-1]):
+        for by in (1e-5, -1e-5):
+            assert (objective(w + by * (np.arange(w.shape[-1]) == i), *rest) >= here - 1e-13).all()
+    assert (objective(0 * w, *rest) >= here - 1e-13).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_lazy_cell_is_its_argmin(rule):
+    """Each rule with each l1 and momentum; l2, what comes beside and the lr take turns."""
+    for i, (l1, momentum) in enumerate(itertools.product(L1, (0.0, 0.9)), start=RULES.index(rule)):
+        l2, other = [None, "classical", "fixed", "decoupled", "sum_inv_lr"][i % 5], OTHER[i % 4]
+        other = None if other == "group_l2" and l1 == "adaptive" else other
+        weights = {"l1": 0.01, "l1_schedule": l1} | ({"l2": 0.1, "l2_schedule": l2} if l2 else {})
+        weights |= {other: 0.02} if other else {}
+        made = getattr(ss.rules, rule)(**({} if rule == "constant" else {"eps": 0.1}))
+        found = run(ss.ftrl_proximal(0.05, rule=made, momentum=momentum, **weights), steps=5)
+        params, us, hs, m = [], 0.0, [np.zeros((5, 4))], 0.0
+        for t, ((p, *_), (new, g, state)) in enumerate(itertools.pairwise(found), start=1):
+            m = momentum * m + (1 - momentum) * g
+            params, us = [*params, p], us + m
+            hs.append(state["h_prev"] + 0 * p)
+            terms, h = np.diff(np.array(hs), axis=0), hs[-1]
+            if l2 == "sum_inv_lr":
+                terms = terms - 0.1 * np.array(hs[:-1])
+            total = {None: 0.0, "classical": t * 0.1, "fixed": 0.1, "decoupled": 0.1 * h}
+            total["sum_inv_lr"] = 0.1 * sum(hs)
+            holds(new, params, us, h, terms, 0.01, total[l2], other, L1[l1](t, h) + 0 * p)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_greedy_cell_is_its_argmin(rule):
+    """Each rule with each l2 and what comes beside; the h of a step is that of the lazy form, which the rule says."""
+    cells = itertools.product(("classical", "decoupled", "fixed"), OTHER)
+    for i, (l2, other) in enumerate(cells, start=RULES.index(rule)):
+        made = getattr(ss.rules, rule)(**({} if rule == "constant" else {"eps": 0.1}))
+        weights = {"l1": 0.01 * (i % 2), "l2": 0.1, "l2_schedule": l2} | ({other: 0.02} if other else {})
+        found = run(ss.mirror_descent(0.05, rule=made, momentum=0.9 * (i % 3 > 0), **weights), steps=4)
+        shown = ss.chain(made, ss.lazy_step(lr=0.05))
+        state, m, c = shown.init(found[0][0]), 0.0, 0.9 * (i % 3 > 0)
+        for t, ((p, *_), (new, g, _)) in enumerate(itertools.pairwise(found), start=1):
+            _, state = shown.step(p, g, state)
+            h, m = state["h_prev"] + 0 * p, c * m + (1 - c) * g
+            h = h.mean(axis=-1, keepdims=True) + 0 * p if other == "group_half" else h
+            by = 0.1 * h if l2 == "decoupled" else 0.1
+            late = l2 == "fixed" and t > 1  # the same as beta / lr in h, but for the first step
+            terms = [h + 0.1] if late else [h]
+            holds(new, [p], m, h, terms, 0.01 * (i % 2), 0.0 if late else by, other, 1.0 + 0 * p)
 
 
 # The minima
