@@ -437,6 +437,20 @@ def test_chain_with_an_optimizer_is_the_hand_written_chain(backend, scale):
     assert one == flat(train(joined))
 
 
+def test_options_that_are_other_parts():
+    """Each of these parts has a row of its own; what a zero leaves out is left out."""
+    behind = ss.decay(0.1), ss.descend(0.5)
+    assert ss.yogi(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_yogi(), *behind)
+    assert ss.padam(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_padam(), *behind)
+    assert ss.adabound(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_adabound(lr=0.5), *behind)
+    assert ss.novograd(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_novograd(), *behind)
+    assert ss.lars(0.5, lr_inside=False, always_adapt=False) == ss.sgd(0.5, momentum=0.9)
+    assert ss.lamb(0.5, always_adapt=False) == ss.chain(ss.scale_by_adam(eps=1e-6), ss.descend(0.5))
+    for opt in (ss.lars(always_adapt=False), ss.lamb(always_adapt=False)):
+        with pytest.raises(HyperparameterError, match="built without weight_decay"):
+            opt.step(np.ones(2), np.ones(2), opt.init(np.ones(2)), weight_decay=0.1)
+
+
 def test_cautious_of_a_constructor():
     for wrong in (True, None, "max"):
         with pytest.raises(HyperparameterError, match="'mean', 'count', 'none'"):

@@ -49,6 +49,13 @@ def c_adamw_hat(s, p, g, t):
     return p - 0.01 * np.sqrt(1 - 0.99**t) / (1 - 0.9**t) * s["m"] * mask / (np.sqrt(s["v"]) + 1e-4)
 
 
+def lars_of_the_momentum(s, p, g, t):
+    """Part A 17, SimCLR's other form: momentum first, the ratio from the norm of the update, lr outside."""
+    s["m"] = 0.9 * s.get("m", 0) + (g + 0.1 * p)
+    a, b = np.sqrt(np.sum(p * p)), np.sqrt(np.sum(s["m"] ** 2))
+    return p - 0.5 * (0.01 * a / b if a > 0 and b > 0 else 1.0) * s["m"]
+
+
 def padam_paper(s, p, g, t):
     """Part A 15, "the paper": no bias correction."""
     s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
@@ -61,6 +68,12 @@ TRANSCRIPTIONS = {
     "c_adamw_hat": (
         lambda ss: ss.c_adamw(0.01, beta2=0.99, eps=1e-4, eps_mode="hat", weight_decay=0.1),
         c_adamw_hat,
+    ),
+    "lars_of_the_momentum": (
+        lambda ss: ss.chain(
+            ss.decay(0.1, mode="coupled"), ss.momentum(0.9), ss.trust_ratio(trust_coefficient=0.01), ss.descend(0.5)
+        ),
+        lars_of_the_momentum,
     ),
     "padam_paper": (
         lambda ss: ss.padam(0.1, partial=0.25, beta2=0.99, eps=1e-2, bias_correction=False),

@@ -190,14 +190,9 @@ CASES = [
         optax("radam", 0.01, threshold=4.0),
     ),
     Case(
-        "radam_inside",
-        lambda ss: ss.radam(0.01, eps=1e-6, eps_mode="inside"),
-        optax("radam", 0.01, eps=0.0, eps_root=1e-6),
-    ),
-    Case(
         "radam_nesterov",
-        lambda ss: ss.radam(wave(0.02), eps=1e-5, eps_mode="outside", nesterov=True),
-        optax("radam", wave(0.02), eps=1e-5, nesterov=True),
+        lambda ss: ss.radam(wave(0.02), eps=1e-6, eps_mode="inside", nesterov=True),
+        optax("radam", wave(0.02), eps=0.0, eps_root=1e-6, nesterov=True),
     ),
     Case("radam_skip", lambda ss: ss.radam(0.1, fallback="skip"), po("RAdam", 0.1, degenerated_to_sgd=False)),
     Case("adopt", lambda ss: ss.adopt(0.01), adopt("ADOPT", 0.01)),
@@ -232,16 +227,18 @@ CASES = [
         optax("adan", wave(0.02), eps_root=1e-6, weight_decay=0.1),
     ),
     Case(
-        "adan_clipped",
-        lambda ss: ss.chain(ss.clip_by_global_norm(25.0, clip_eps=1e-8), ss.adan(0.01)),
+        "adan_no_prox",
+        lambda ss: ss.chain(ss.clip_by_global_norm(25.0, clip_eps=1e-8), ss.adan(0.01, weight_decay=0.1, no_prox=True)),
         Oracle(
-            call("pytorch_optimizer.Adan", lr=0.01, foreach=False, max_grad_norm=25.0),
+            call(
+                "pytorch_optimizer.Adan",
+                lr=0.01,
+                weight_decay=0.1,
+                weight_decouple=True,
+                max_grad_norm=25.0,
+                foreach=False,
+            ),
             patches={"torch.Tensor.float": "torch.Tensor.double"},  # of the norm
         ),
-    ),
-    Case(
-        "adan_no_prox",
-        lambda ss: ss.adan(0.01, weight_decay=0.1, no_prox=True),
-        po("Adan", 0.01, weight_decay=0.1, weight_decouple=True),
     ),
 ]

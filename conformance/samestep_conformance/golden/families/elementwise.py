@@ -42,11 +42,6 @@ CASES = [
         torch_optimizer("Yogi", wave(0.02), betas=(0.8, 0.9), eps=1e-4, initial_accumulator=0.1, weight_decay=0.1),
     ),
     Case("yogi_optax", lambda ss: ss.yogi(wave(0.02)), optax("yogi", wave(0.02))),
-    Case(
-        "yogi_decoupled",
-        lambda ss: ss.yogi(wave(0.02), weight_decay=0.1, decay="decoupled"),
-        po("Yogi", wave(0.02), initial_accumulator=1e-6, weight_decay=0.1),
-    ),
     Case("adabelief", lambda ss: ss.adabelief(), adabelief("AdaBelief.AdaBelief", 1e-3, rectify=False)),
     Case(
         "adabelief_optax",
@@ -79,21 +74,11 @@ CASES = [
         lambda ss: ss.adabound(beta2=0.9, gamma=0.01, amsbound=True),
         adabound("AdaBound", 1e-3, betas=(0.9, 0.9), gamma=0.01, amsbound=True),
     ),
-    Case(
-        "adabound_decoupled",
-        lambda ss: ss.adabound(wave(0.02), eps=0.1, weight_decay=0.1, decay="decoupled"),
-        po("AdaBound", wave(0.02), eps=0.1, weight_decay=0.1),
-    ),
     Case("padam", lambda ss: ss.padam(amsgrad=False), po("PAdam", 0.1, partial=0.125)),
     Case(
         "padam_partial",
         lambda ss: ss.padam(wave(0.1), partial=0.2, eps=1e-3, weight_decay=0.1, amsgrad=False),
         po("PAdam", wave(0.1), partial=0.2, eps=1e-3, weight_decay=0.1),
-    ),
-    Case(
-        "padam_decoupled",
-        lambda ss: ss.padam(wave(0.1), weight_decay=0.1, decay="decoupled", amsgrad=False),
-        po("PAdam", wave(0.1), partial=0.125, weight_decay=0.1, weight_decouple=True),
     ),
     Case(
         "padam_amsgrad",

@@ -77,15 +77,15 @@ CASES = [
         optax("sign_sgd", wave(0.02)),
         tolerance=0.0,
     ),
-    Case(
+    Case(  # the mask of their decay is of float32, so its numbers are powers of 2
         "lion_cautious_factor",
-        lambda ss: ss.chain(ss.lion(0.01), ss.cautious(phi=half, floor=1e-5)),
-        c_lion("Lion", 0.01, cautious_factor=0.5),
-    ),
-    Case(  # their mask is of float32, so the decay is a power of 2
-        "lion_cautious_decay",
-        lambda ss: ss.chain(ss.scale_by_lion(), ss.decay(0.5, mode="cautious"), ss.descend(wave(2**-6))),
-        c_lion("Lion", wave(2**-6), weight_decay=0.5, cautious_wd=True, cautious_factor=1.0),
+        lambda ss: ss.chain(
+            ss.scale_by_lion(),
+            ss.cautious(phi=half, floor=1e-5),
+            ss.decay(0.5, mode="cautious"),
+            ss.descend(2**-6),
+        ),
+        c_lion("Lion", 2**-6, weight_decay=0.5, cautious_factor=0.5, cautious_wd=True),
     ),
     Case(
         "lookahead_late",

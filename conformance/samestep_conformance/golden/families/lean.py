@@ -1,7 +1,7 @@
 """By layers and with little memory: lars, mars, came, sm3."""
 
 from ..case import Case
-from ..oracles import call, maker, optax, po, timm
+from ..oracles import maker, optax, po, timm
 from ..problem import wave
 
 came = maker("came_pytorch")
@@ -26,27 +26,6 @@ CASES = [
         "lars_dampening",
         lambda ss: ss.lars(wave(2.0), weight_decay=0.1, trust_coefficient=0.01, dampening=0.5, lr_inside=False),
         timm("lars.Lars", wave(2.0), momentum=0.9, dampening=0.5, weight_decay=0.1, trust_coeff=0.01, eps=0.0),
-    ),
-    Case(
-        "lars_without_ratio",
-        lambda ss: ss.lars(wave(0.02), always_adapt=False, lr_inside=False),
-        timm("lars.Lars", wave(0.02), momentum=0.9),
-    ),
-    Case(
-        "lars_of_the_momentum",
-        lambda ss: ss.chain(
-            ss.decay(0.1, mode="coupled"),
-            ss.momentum(0.9),
-            ss.trust_ratio(trust_coefficient=0.01),
-            ss.descend(wave(2.0)),
-        ),
-        optax(
-            "chain",
-            call("optax.add_decayed_weights", 0.1),
-            call("optax.trace", 0.9),
-            call("optax.scale_by_trust_ratio", trust_coefficient=0.01),
-            call("optax.scale_by_learning_rate", wave(2.0)),
-        ),
     ),
     Case(
         "mars",

@@ -33,11 +33,6 @@ CASES = [
         optax("novograd", wave(0.02), weight_decay=0.1),
     ),
     Case(
-        "novograd_decoupled",
-        lambda ss: ss.novograd(wave(0.02), weight_decay=0.1, decay="decoupled"),
-        timm("NvNovoGrad", wave(0.02), weight_decay=0.1, decoupled_decay=True),
-    ),
-    Case(
         "novograd_averaging",
         lambda ss: ss.novograd(wave(0.02), weight_decay=0.1, grad_averaging=True),
         timm("NvNovoGrad", wave(0.02), weight_decay=0.1, grad_averaging=True),
