@@ -1,5 +1,6 @@
 """From a page to a Program: what is recorded, folded, asked of a shape, and refused; and how often it is traced."""
 
+import functools
 import math
 import runpy
 from pathlib import Path
@@ -290,6 +291,24 @@ def test_a_number_of_all_leaves_has_no_reset_of_one():
         program(steers(), counted())
 
 
+def test_a_wrapped_page_gets_its_hyperparameters():
+    def logged(function):
+        return functools.wraps(function)(lambda *args, **hyper: function(*args, **hyper))
+
+    @ss.direction()
+    @logged
+    def scaled(u, *, by=0.5):
+        return {"u": u * by}
+
+    opt, p = ss.chain(scaled(by=0.25), ss.descend(1.0)), np.array([1.0])
+    assert opt.step(p, p, opt.init(p))[0] == 0.75
+
+
+def test_a_slot_called_h_is_no_rule():
+    with pytest.raises(TraceError, match="reads h, which no part before it says"):
+        ss.chain(ss.grokfast(), ss.greedy_step(l1=0.1)).init(np.ones(2))
+
+
 def test_what_a_page_cannot_read_is_refused_when_it_is_written():
     with pytest.raises(
         ChainError,
@@ -299,6 +318,14 @@ def test_what_a_page_cannot_read_is_refused_when_it_is_written():
         @ss.direction(m=ss.zeros)
         def reads_what_is_not_there(u, m, v):
             return {"u": u}
+
+    for name in ("p", "u", "grad", "t", "lr"):
+        with pytest.raises(ChainError, match=f"has a slot '{name}', the chain's own name"):
+            ss.direction(**{name: ss.zeros})(lambda u: {"u": u})
+    with pytest.raises(ChainError, match="a page is a function"):
+        ss.direction()(functools.partial(lambda u, k: {"u": u * k}, k=2.0))
+    with pytest.raises(ss.HyperparameterError, match=r"weights=\[1\] cannot be hashed"):
+        ss.direction()(lambda u, *, weights=[1]: {"u": u})
 
     with pytest.raises(ChainError, match="a slot is zeros, ones"):
 

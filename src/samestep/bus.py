@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import TraceError, names
-from .page import SECOND, Page, Part
+from .page import CLOCKS, CONDITIONS, SECOND, STATIC, WRITES, Page, Part
 from .recurrence import Recurrences
 from .slots import Slot, zeros
 from .trace.graph import Kind, Node, Program, Rank, reachable
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 Floors = tuple[tuple[tuple, int], ...]  # (scope, ordinal) of a total -> level
 ARRAY = Kind(Rank.ARRAY, full=True)
 HOST = Kind(Rank.HOST)
-CONDITIONS = ("when", "reset", "restart", "moves")
-CLOCKS = ("t", "outer")
-STATIC = ("slots", "recurrence")  # of which nothing is traced
-WRITES = {
-    "gradient": ("u", "lr", *CONDITIONS, *CLOCKS, *STATIC),
-    "direction": ("u", "lr", "h", "h0"),
-    "update": ("u", "p"),
-}  # besides slots
 
 
 class Reset(NamedTuple):
@@ -109,8 +102,8 @@ class Bus:
         self.u = self._shaped_like_leaf(result.get("u", self.u))
         self.p = self._shaped_like_leaf(result.get("p", self.p))
         self.lr = result.get("lr", self.lr)
-        self.h = result.get("h", self.h)
-        self.h0 = result.get("h0", self.h0)
+        self.h = self.h if "h" in page.slots else result.get("h", self.h)  # a slot of that name is the page's alone
+        self.h0 = self.h0 if "h0" in page.slots else result.get("h0", self.h0)
         if page.kind == "gradient":
             self.steer(page, result)
             self.g = self.u
@@ -293,12 +286,13 @@ def _sums(value: Node, resets: set[Node]) -> bool:
 
 def keywords(function) -> tuple[str, ...]:
     """The hyperparameters that a page names."""
-    code = function.__code__
-    return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
 def _positional(function) -> tuple[str, ...]:
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
 
 
 def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:

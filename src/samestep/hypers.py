@@ -169,6 +169,11 @@ def declared(name: str, default: Any, annotation: Any) -> Hyper:
         number = not choices and not any(t in (int, bool, str, tuple, Callable) for t in types_)
     else:
         number = isinstance(default, float)
+    if default is not inspect.Parameter.empty and type(default).__hash__ is None:
+        raise HyperparameterError(
+            f"{name}={default!r:.80} cannot be hashed, so no optimizer can: a float makes it a number, and a bool, an "
+            "int, a str or a tuple an option"
+        )
     kind = type(default) if default is not inspect.Parameter.empty and default is not None else (types_ or [float])[0]
     others = tuple(t for t in types_ if isinstance(t, type)) if choices else ()
     return Hyper(name, default, optional, number, tuple(domains), choices, typing.get_origin(kind) or kind, others)

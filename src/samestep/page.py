@@ -56,6 +56,14 @@ __all__ = [
 KINDS = ("gradient", "direction", "update")  # the order in which a chain runs them
 SECOND = "g_snapshot"  # the second gradient of a step, at the point "snapshot" of `query`
 BUS = ("u", "p", "g", "t", "h", "h0", "step", "start", "grad", SECOND)  # what a page may read beside slots; see bus.py
+CONDITIONS = ("when", "reset", "restart", "moves")
+CLOCKS = ("t", "outer")
+STATIC = ("slots", "recurrence")  # of which nothing is traced
+WRITES = {  # what it may return beside slots
+    "gradient": ("u", "lr", *CONDITIONS, *CLOCKS, *STATIC),
+    "direction": ("u", "lr", "h", "h0"),
+    "update": ("u", "p"),
+}
 
 
 class Page:
@@ -76,6 +84,12 @@ class Page:
         replaces: Page | None = None,
         query: Callable | None = None,
     ) -> None:
+        if not (hasattr(function, "__name__") and hasattr(function, "__module__")):
+            raise ChainError(f"a page is a function, which has a name; got {function!r:.80}: write one with def")
+        if taken := (set(slots) & {*BUS, *WRITES[kind]}) - {"h", "h0"}:
+            raise ChainError(
+                f"page {function.__name__} has a slot {names(sorted(taken))}, the chain's own name: write another"
+            )
         self.kind = kind
         self.query = query
         self.alone = alone

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bus import ARRAY, CLOCKS, WRITES, Bus, keywords
+from .bus import ARRAY, Bus, keywords
 from .errors import ChainError, TraceError
-from .page import SECOND, Part
+from .page import CLOCKS, SECOND, WRITES, Part
 from .trace.graph import Node, Program, reachable
 
 if TYPE_CHECKING:
