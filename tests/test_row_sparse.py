@@ -8,6 +8,7 @@ import pytest
 
 import samestep as ss
 from samestep import libraries
+from samestep.catalogue import OPTIMIZER, entries
 from samestep.elementwise import in_the_way
 from samestep.groups import DEFAULT
 from samestep_conformance.golden.families import CASES
@@ -139,7 +140,6 @@ SEVERAL = {
     "adamw": lambda: ss.adamw(0.1, weight_decay=0.1),
     "nadam": lambda: ss.nadam(0.1),
     "ftrl": lambda: ss.ftrl(lambda count: 0.5 / (1 + count), l1=0.1, l2=0.01),
-    "adagrad": lambda: ss.adagrad(0.1),
     "scheduled": lambda: ss.sgd(lambda count: 0.5 / (1 + count), momentum=0.9),
     "groups": lambda: ss.groups({"bias": ss.sgd(0.1)}, default=ss.nadam(lambda count: 0.5 / (1 + count))),
 }
@@ -183,6 +183,36 @@ def test_bcoo(name, backend):
 
     _, state = beside(SEVERAL[name](), backend, convert=jax.numpy.asarray, sparse=bcoo)
     assert isinstance(state["row_step"]["table"], jax.Array)
+
+
+NAMED = {
+    name: found.example
+    for name, found in entries().items()
+    if found.kind == OPTIMIZER and not found.chain.second and in_the_way(found.chain.program((ROWS, WIDTH))) is None
+}
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_every_elementwise_optimizer(library):
+    """A step of each, those with exp and log too, beside dense steps of leaves that are its rows; on NumPy two."""
+    convert = {"numpy": np.array, "torch": lambda x: pytest.importorskip("torch").tensor(x)}.get(
+        library, lambda x: pytest.importorskip("jax").numpy.asarray(x)
+    )
+    assert len(NAMED) > 35 and {"adamw", "ftrl", "egd", "madgrad", "sc_adagrad", "mirror_descent"} <= set(NAMED)
+    table, steps = np.abs(start()[0]) + np.float32(0.5), GRADS[: 2 if library == "numpy" else 1]
+    for name, opt in NAMED.items():
+        rows, params = np.split(table, ROWS), convert(table)
+        of_rows = opt.init(rows)
+        with ss.use_backend(library):
+            state = opt.init(params)
+        for grad, by_row in gradients(steps=steps):
+            with ss.use_backend("numpy"):
+                rows, of_rows = opt.step(rows, by_row, of_rows)
+            with ss.use_backend(library):
+                params, state = opt.step(params, ss.RowSparse(convert(grad.indices), convert(grad.values)), state)
+        assert np.asarray(state["row_step"]).tolist() == [len(steps) - 1, 1, 0, 1, 0]
+        rtol = 0 if opt.chains[0].program((1, WIDTH)).exactness == "exact" else 1e-5
+        np.testing.assert_allclose(np.asarray(params), np.concatenate(rows), rtol=rtol, atol=rtol, err_msg=name)
 
 
 def test_overridden_numbers_are_of_the_rows_that_were_there():
