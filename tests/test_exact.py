@@ -42,6 +42,7 @@ SNAPSHOTS = {
     "katyusha": ss.katyusha(1e-2, every=9),
     "l_katyusha": ss.l_katyusha(1e-2, n=9, convexity=1e-3),
     "natasha": ss.natasha(1e-2, sigma=1e-3, every=20),
+    "last": ss.mars(1e-2, exact=True),
 }
 FURTHER = {  # the pages that no golden case has, several in a program
     "by_call": ss.chain(
@@ -61,7 +62,7 @@ FURTHER = {  # the pages that no golden case has, several in a program
     ),
     "sigma": ss.chain(ss.ftrl_proximal(0.1), ss.monitor_sigma()),
     "snapshots": ss.groups(SNAPSHOTS, default=ss.natasha(1e-2, sigma=1e-3, every=20, iterate="random")),
-    "vectors": ss.chain(ss.centralize(), ss.scale_by_sm3(), ss.scale_by_muon(name="muon"), ss.descend(1e-2)),
+    "vectors": ss.chain(ss.centralize(), ss.scale_by_sm3(), ss.scale_by_muon(name="muon"), ss.agd_velocity(1e-2)),
     "sums": ss.chain(
         ss.adaptive_clip(0.1),
         ss.scale_by_adafactor(),
