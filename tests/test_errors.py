@@ -55,6 +55,7 @@ def replaced(path, value, k=0):
         (replaced("bias", 1.0), r"'layers\.0\.bias' of the params is float 1\.0: params are arrays.*numpy\.asarray"),
         (replaced("bias", 3), r"leaf 'layers\.0\.bias' of the params is int 3: params are arrays"),
         (replaced("head", "x"), r"leaf 'head' of the params is str 'x': params are arrays"),
+        (replaced("head", iter([1.0])), r"leaf 'head' of the params is list_iterator .*list\(\.\.\.\) makes one"),
         (replaced("head", {1.0}), r"leaf 'head' of the params is set .*register other containers with optree"),
         (replaced("w", np.ones((2, 3), int)), r"'layers\.0\.w' of the params is int64: params are float16.*Convert"),
         (replaced("w", np.ones((2, 3), bool)), r"leaf 'layers\.0\.w' of the params is bool: params are float16"),

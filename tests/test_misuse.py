@@ -86,6 +86,14 @@ def locked(name):
     return made
 
 
+class Model:
+    def named_parameters(self):
+        yield "w", np.ones(1)
+
+    def __repr__(self):
+        return "Model()"
+
+
 GROUPS = ss.groups({"*.bias": {"lr": nan}}, default=OPT)
 NAMED = ss.chain(ss.momentum(0.9, name="slow"), ss.scale_by_lion(), ss.descend(0.1))
 NADAM = ss.nadam(0.1)
@@ -141,7 +149,8 @@ STEPS = {
     ),
     "gradient is a number": (
         lambda: step(grads=tree("bias", 1.0)), LeafError,
-            "leaf 'layers.0.bias' of the grads is float 1.0: grads are arrays, or None for a leaf that has none",
+            "leaf 'layers.0.bias' of the grads is float 1.0: grads are arrays, or None for a leaf that has none"
+            "; numpy.asarray(...) makes one of numbers",
     ),
     "masked gradient": (
         lambda: step(grads=tree("bias", np.ma.masked_array(np.ones(3)))), LeafError,
@@ -361,7 +370,7 @@ STEPS = {
     "one gradient of two": (
         lambda: step(SVRG, state=lambda p, g, s: SVRG.refresh(p, g, s)), TreeError,
             "this optimizer takes two gradients of the same batch, at the points of query(params, state): "
-            "write step(params, {'x': ..., 'snapshot': ...}, state)",
+            "got a dict of 'layers', 'head'; write step(params, {'x': ..., 'snapshot': ...}, state)",
     ),
     "two gradients of one": (
         lambda: step(grads={"x": tree(), "snapshot": tree()}), TreeError,
@@ -370,9 +379,9 @@ STEPS = {
     ),
     "refresh is due": (
         lambda: step(SVRG, grads={"x": tree(), "snapshot": tree()}), StateError,
-            "this step needs the full gradient at a snapshot first, which is new or has moved: write state "
-            "= opt.refresh(params, full_grad, state), with full_grad at opt.query(params, "
-            "state)['snapshot'], whenever opt.needs_refresh(state)",
+            "this step needs the full gradient at a snapshot first, which is new or has moved: in the "
+            "state 'stale' is 1.0. Write state = opt.refresh(params, full_grad, state), with full_grad at "
+            "opt.query(params, state)['snapshot'], whenever opt.needs_refresh(state)",
     ),
     "second gradient lacks a leaf": (
         lambda: step(**refreshed({"x": tree(), "snapshot": {"head": np.ones(4)}})), TreeError,
@@ -387,7 +396,18 @@ STEPS = {
     ),
     "second gradient None": (
         lambda: step(**refreshed({"x": tree(), "snapshot": tree("bias", None)})), TreeError,
-            "leaf 'layers.0.bias' has a gradient at one point only: give both, or None for both",
+            "leaf 'layers.0.bias' has a gradient at one point only; in grads['snapshot'] it is None: give "
+            "both, or None for both",
+    ),
+    "rows beside a snapshot": (
+        lambda: step(**refreshed({"x": tree(), "snapshot": tree("w", ss.RowSparse([0], ONE))})), LeafError,
+            "leaf 'layers.0.w' of grads['snapshot'] is row-sparse, with the rows [0]: an optimizer of two "
+            "gradients takes both of whole leaves. Give an array, with zeros in the other rows.",
+    ),
+    "override as others call it": (
+        lambda: step(learning_rate=0.1), HyperparameterError,
+            "this optimizer has no number 'learning_rate', here 0.1; step takes 'beta1', 'beta2', 'eps', "
+            "'eps_root', 'lr', 'weight_decay': write lr=0.1",
     ),
     "rows of a norm": (
         lambda: rows([0], ONE, ss.lamb(0.1)), LeafError,
@@ -595,13 +615,30 @@ OTHERS = {
             "leaf 'layers.0.bias' of the params is float 1.0: params are arrays, or nestings of arrays; "
             "numpy.asarray(...) makes one",
     ),
+    "params are a model": (
+        lambda: OPT.init(Model()), LeafError,
+            "the leaf (path '') of the params is Model Model(): params are arrays, or nestings of arrays; "
+            "of a model give dict(model.named_parameters())",
+    ),
+    "params are a view": (
+        lambda: OPT.init({"w": 1.0}.values()), LeafError,
+            "the leaf (path '') of the params is dict_values dict_values([1.0]): params are arrays, or "
+            "nestings of arrays; list(...) makes one of what comes out of it, dict(...) of pairs of a name "
+            "and an array",
+    ),
     "donate is no bool": (
         lambda: OPT.step(tree(), tree(), OPT.init(tree()), donate=1), DonationError,
             'donate is True or False; got 1',
     ),
     "nothing to refresh": (
         lambda: OPT.refresh(tree(), tree(), OPT.init(tree())), ChainError,
-            "no snapshot of this optimizer goes stale, so it needs no full gradient: call step alone",
+            "no snapshot of this optimizer goes stale, so it needs no full gradient: call step alone; "
+            "got adamw(lr=0.001)",
+    ),
+    "refresh by rows": (
+        lambda: SVRG.refresh(tree(), tree("w", ss.RowSparse([0], ONE)), SVRG.init(tree())), LeafError,
+            "leaf 'layers.0.w' of full_grad is row-sparse, with the rows [0]: an optimizer of two "
+            "gradients takes both of whole leaves. Give an array, with zeros in the other rows.",
     ),
     "refresh without a gradient": (
         lambda: SVRG.refresh(tree(), tree("bias", None), SVRG.init(tree())), LeafError,
@@ -614,8 +651,12 @@ OTHERS = {
     ),
     "needs_refresh of another state": (
         lambda: SVRG.needs_refresh(OPT.init(tree())), StateError,
-            "the state is of another optimizer: it lacks 'stale'. Make one with init, or ask the optimizer "
-            "that made this one.",
+            "the state is of another optimizer: it lacks 'stale', and has 'step', 'm', 'v'. Make one with "
+            "init, or ask the optimizer that made this one.",
+    ),
+    "needs_refresh of no state": (
+        lambda: SVRG.needs_refresh(None), StateError,
+            "the state is the dict that init or the last step returned; got NoneType None",
     ),
     "query of another state": (
         lambda: SVRG.query(tree(), OPT.init(tree())), StateError,
@@ -646,18 +687,21 @@ OTHERS = {
     ),
     "two regularisers": (
         lambda: ss.mirror_descent(0.1, half=0.1, group_l2=0.1), HyperparameterError,
-            'half and group_l2 together have no closed form: give one of them',
+            "half and group_l2 together have no closed form: give one of them; got mirror_descent(lr=0.1, "
+            "half=0.1, group_l2=0.1)",
     ),
     "l1 adaptive in groups": (
         lambda: ss.ftrl_proximal(0.1, group_l2=0.1, l1_schedule="adaptive"), HyperparameterError,
             "group_l2 has one weight in each group, and this l1_schedule one for each coordinate: take "
-            "another, or group_half, whose groups share one h",
+            "another, or group_half, whose groups share one h; got ftrl_proximal(lr=0.1, group_l2=0.1, "
+            "l1_schedule='adaptive')",
     ),
     "l1 adaptive, greedy": (
         lambda: ss.mirror_descent(0.1, l1=0.1, l1_schedule="adaptive"), HyperparameterError,
             "l1_schedule='adaptive' is absent here: a greedy step has the whole of l1, that is "
             "'incremental'; of what others add from step to step it keeps nothing ('fixed': nothing after "
-            "the first). See ftrl_proximal",
+            "the first): write ftrl_proximal(..., l1_schedule='adaptive'), or leave it out; got "
+            "mirror_descent(lr=0.1, l1=0.1, l1_schedule='adaptive')",
     ),
     "lazy curvature, greedy": (
         lambda: ss.mirror_descent(0.1, l2=0.1, l2_schedule="sum_inv_lr"), HyperparameterError,
@@ -665,7 +709,8 @@ OTHERS = {
     ),
     "bias correction of nothing": (
         lambda: ss.mirror_descent(0.1, bias_correction=True), HyperparameterError,
-            'bias_correction is of the mean of gradients: give momentum=... too',
+            "bias_correction is of the mean of gradients: give momentum=... too; got mirror_descent(lr=0.1, "
+            "bias_correction=True)",
     ),
     "unknown rule": (
         lambda: ss.mirror_descent(0.1, rule="sgd"), HyperparameterError,
@@ -674,7 +719,48 @@ OTHERS = {
     ),
     "rule with an lr of its own": (
         lambda: ss.mirror_descent(0.1, rule=ss.rules.adam(0.2)), HyperparameterError,
-            "rule=adam(lr=0.2, beta2=0.999, eps=1e-08): lr is the optimizer's, here 0.1: leave it out in the rule",
+            "rule=adam(lr=0.2, beta2=0.999, eps=1e-08): lr is the optimizer's, here 0.1: leave it out in the "
+            "rule; got mirror_descent(lr=0.1, rule=adam(lr=0.2, beta2=0.999, eps=1e-08))",
+    ),
+    "rule without an lr": (
+        lambda: ss.mirror_descent(0.1, rule=ss.scale_by_lion()), HyperparameterError,
+            "rule=scale_by_lion(beta1=0.9, beta2=0.99): a rule has a number lr, of which its h is made: take "
+            "one of samestep.rules; got mirror_descent(lr=0.1, rule=scale_by_lion(beta1=0.9, beta2=0.99))",
+    ),
+    "options that exclude each other": (
+        lambda: ss.sgd(0.1, nesterov=True), HyperparameterError,
+            "nesterov and dampening need momentum above 0: write sgd(momentum=0.9, ...); got sgd(lr=0.1, "
+            "nesterov=True)",
+    ),
+    "numbers as others call them": (
+        lambda: ss.lion(learning_rate=0.1, betas=(0.9, 0.95)), HyperparameterError,
+            "lion has no 'betas', 'learning_rate'; it has 'lr', 'weight_decay', 'beta1', 'beta2', "
+            "'maximize', 'cautious': write beta1=0.9, beta2=0.95, lr=0.1",
+    ),
+    "number of a page as others call it": (
+        lambda: ss.scale_by_lion(b1=0.9), HyperparameterError,
+            "scale_by_lion has no 'b1'; it has 'beta1', 'beta2': write beta1=0.9",
+    ),
+    "number of a group as others call it": (
+        lambda: ss.groups({"*.bias": {"learning_rate": 1}}, default=ss.lion()), HyperparameterError,
+            "the group '*.bias' changes 'learning_rate', and the default of the groups has no such number; "
+            "it has 'beta1', 'beta2', 'lr': write lr=1",
+    ),
+    "by position": (
+        lambda: ss.lion(1e-3, 0.9), HyperparameterError,
+            "lion takes 'lr' by position; got 2 values: write the others by name, lion(weight_decay=...)",
+    ),
+    "given twice": (
+        lambda: ss.lion(1e-3, lr=0.1), HyperparameterError,
+            "lion got lr twice, by position and by name: 0.001 and 0.1. Give one",
+    ),
+    "number missing": (
+        lambda: ss.natasha(0.1), HyperparameterError,
+            "natasha needs sigma, every: write natasha(sigma=..., every=...)",
+    ),
+    "number of a schedule missing": (
+        lambda: ss.schedules.cosine(0.1), HyperparameterError,
+            "cosine needs steps: write cosine(steps=...)",
     ),
     "lr of 0": (
         lambda: ss.ftrl_proximal(0.0), HyperparameterError,

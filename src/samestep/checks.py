@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, MappingView, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,8 @@ def leaves(paths: Sequence[str], arrays: Sequence[Any], shapes_only: bool = Fals
         if array is None:
             raise LeafError(f"{at} is None: give an array, or leave it out of the params")
         if not (hasattr(array, "dtype") and hasattr(array, "shape")):
-            remedy = (
-                "numpy.asarray(...) makes one"
-                if isinstance(array, int | float | complex)
-                else "register other containers with optree"
-            )
-            raise LeafError(
-                f"{at} is {type(array).__name__} {array!r:.80}: params are arrays, or nestings of arrays; {remedy}"
-            )
+            rule = "params are arrays, or nestings of arrays"
+            raise LeafError(f"{at} is {type(array).__name__} {array!r:.80}: {rule}; {_instead(array)}")
         unmasked(at, array)
         if not shapes_only and library(array) != first:
             raise LeafError(
@@ -41,6 +35,17 @@ def leaves(paths: Sequence[str], arrays: Sequence[Any], shapes_only: bool = Fals
                 f"{at} is {name(array)}: params are {', '.join(COMPUTE)}. "
                 "Convert it, or leave it out of the params (groups with freeze() need floating leaves too)."
             )
+
+
+def _instead(value: Any) -> str:
+    """How what is given as params is given as arrays."""
+    if isinstance(value, int | float | complex):
+        return "numpy.asarray(...) makes one"
+    if hasattr(value, "named_parameters"):
+        return "of a model give dict(model.named_parameters())"
+    if isinstance(value, Iterator | MappingView):
+        return "list(...) makes one of what comes out of it, dict(...) of pairs of a name and an array"
+    return "register other containers with optree"
 
 
 def grads(paths: Sequence[str], params: Sequence[Any], given: Sequence[Any]) -> None:
@@ -55,7 +60,7 @@ def gradient(path: str, param: Any, grad: Any, shape: tuple[int, ...]) -> None:
     if not (hasattr(grad, "dtype") and hasattr(grad, "shape")):
         raise LeafError(
             f"{where(path)} of the grads is {type(grad).__name__} {grad!r:.80}: "
-            "grads are arrays, or None for a leaf that has none"
+            "grads are arrays, or None for a leaf that has none; numpy.asarray(...) makes one of numbers"
         )
     unmasked(f"{where(path)} of the grads", grad)
     if library(grad) != library(param):

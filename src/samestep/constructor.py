@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
+from .arguments import fitted
 from .compose import chain
 from .dialects import DIALECTS, spoken
-from .errors import HyperparameterError, names
+from .errors import HyperparameterError
 from .hypers import Hyper, declared
 from .modifiers.cautious import Masks, masked
 from .modifiers.maximize import negate
@@ -43,29 +44,23 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
 
         @functools.wraps(function)
         def constructor(*args: Any, **kwargs: Any) -> Optimizer:
-            unknown = sorted(set(kwargs) - set(signature.parameters))
-            if unknown:
-                raise HyperparameterError(
-                    f"{function.__name__} has no {names(unknown)}; it has {names(signature.parameters)}"
-                )
-            try:
-                bound = signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise HyperparameterError(
-                    f"{function.__name__}: {error}; it has {names(signature.parameters)}"
-                ) from None
+            bound = fitted(function.__name__, signature, args, kwargs)
             usual = {k: p.default for k, p in signature.parameters.items()}
             if (dialect := kwargs.get("dialect")) is not None:
                 usual |= spoken(function.__name__, extras["dialect"].check(dialect), bound.arguments)
-            chosen, checks = usual | bound.arguments, hypers | extras
+            chosen, checks = usual | bound.arguments, inherited | hypers | extras
             values = {k: checks[k].check(v) if k in checks else v for k, v in chosen.items()}
             first = negate() if values.pop("maximize") else None
             mask = masked(values.pop("cautious")) if "cautious" in extras else None
             values.pop("dialect", None)
-            joined = chain(*(part for part in (first, *function(**values), mask) if part is not None))
             plain = {k: v.item() if hasattr(v, "item") else v for k, v in chosen.items()}  # to be read back
             shown = [f"{k}={v!r}" for k, v in plain.items() if _differs(k, v, usual[k])]
             label = f"{function.__name__}({', '.join(shown)})"
+            try:
+                parts = function(**values)
+            except HyperparameterError as error:  # each value is allowed, but not beside another
+                raise HyperparameterError(f"{error}; got {label}") from None
+            joined = chain(*(part for part in (first, *parts, mask) if part is not None))
             chains = [branch.chain for branch in joined.branches if branch.chain is not None]
             have = {k for made in chains for k, v in (made.numbers | made.options).items() if v is not None}
             refused = tuple((k, _refusal(k, v, hypers)) for k, v in chosen.items() if k not in have)

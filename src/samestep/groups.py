@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .arguments import respelled
 from .chain import Chain
 from .errors import ChainError, HyperparameterError, names
 
@@ -80,7 +81,7 @@ def overridden(chain: Chain, pattern: str, values: Mapping[str, Any]) -> Chain:
     if unknown:
         raise HyperparameterError(
             f"the group {pattern!r} changes {names(unknown)}, and the default of the groups has no such number; "
-            f"it has {names(chain.hypers)}"
+            f"it has {names(chain.hypers)}{respelled({k: values[k] for k in unknown}, chain.hypers)}"
         )
     try:
         return chain.replace(values)

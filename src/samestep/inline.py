@@ -214,7 +214,7 @@ def step(
                 "this step is recorded for derivatives, which need the old values later: write donate=False, "
                 "or call .detach() on what has a history"
             )
-        first, other = split(stepper, spec, grads, state)
+        first, other = split(stepper, spec, leaves, grads, state)
         given = trees.match(spec, first, "grads")
         plan = stepper.plan(spec, leaves, given, inline=True)
         second = checked(plan, leaves, given, other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import libraries
+from .arguments import respelled
 from .chain import Chain
 from .errors import HyperparameterError, names
 
@@ -60,6 +61,7 @@ def _unknown(optimizer: Optimizer, key: str, value: Any, known: set[str], chains
         raise HyperparameterError(f"{rule}; got {value!r:.80}: build another one with {key}=...")
     raise HyperparameterError(
         f"this optimizer has no number {key!r}, here {value!r:.80}; step takes {names(sorted(known))}"
+        f"{respelled({key: value}, known)}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .arguments import misfit
 from .errors import ChainError, HyperparameterError, names
 from .hypers import count, declared, fraction, nonnegative, per_leaf, positive, unit
 from .slots import (
@@ -126,23 +127,18 @@ class Page:
         return f"<{self.kind} page {self.__name__}>"
 
     def __call__(self, *args: Any, name: str | None = None, **hyper: Any) -> Part:
-        if len(args) > len(self.hypers):
-            raise HyperparameterError(f"{self.__name__} takes {names(self.hypers)}; got {len(args)} positional values")
-        for key, value in zip(self.hypers, args, strict=False):
-            if key in hyper:
-                raise HyperparameterError(f"{self.__name__} got {key} twice, by position and by name")
-            hyper[key] = value
-        unknown = sorted(set(hyper) - set(self.hypers))
-        if unknown:
-            raise HyperparameterError(f"{self.__name__} has no {names(unknown)}; it has {names(self.hypers)}")
+        places = list(self.hypers)
+        required = [key for key, spec in self.hypers.items() if spec.required and key != "lr"]
+        wrong = misfit(self.__name__, places, places, required, args, hyper)
+        if wrong is not None:
+            raise HyperparameterError(wrong)
+        hyper |= zip(places, args, strict=False)
         values = {}
         for key, spec in self.hypers.items():
             if key in hyper:
                 values[key] = spec.check(hyper[key])
-            elif not spec.required:
+            elif not spec.required:  # lr is the chain's: another part may bring it
                 values[key] = spec.default
-            elif key != "lr":  # lr is the chain's: another part may bring it
-                raise HyperparameterError(f"{self.__name__} needs {key}: write {self.__name__}({key}=...)")
         check_name(name)
         return Part(self, tuple(values.items()), name)
 

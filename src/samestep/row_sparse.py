@@ -89,6 +89,16 @@ def found(spec: Any, leaves: Sequence[Any], grads: Any, state: Any) -> list | No
     return given if sparse or counted(state) else None
 
 
+def refuse(spec: Any, leaves: Sequence[Any], grads: Any, what: str) -> None:
+    """Where every row has a gradient, a sparse one is an error."""
+    for path, grad in zip(trees.paths(spec), found(spec, leaves, grads, {}) or (), strict=False):
+        if isinstance(grad, RowSparse):
+            raise LeafError(
+                f"{where(path)} of {what} is row-sparse, with the rows {grad.indices!r:.80}: an optimizer of two "
+                "gradients takes both of whole leaves. Give an array, with zeros in the other rows."
+            )
+
+
 def step(
     stepper: Stepper, leaves: list, spec: Any, grads: list, state: Any, donate: bool, overrides: dict[str, Any]
 ) -> tuple[Any, dict]:  # fmt: skip

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args, get_origin
 import array_api_compat
 
 from . import libraries
+from .arguments import fitted
 from .errors import HyperparameterError, names
 from .hypers import positive
 from .trace import floats
@@ -68,10 +69,7 @@ def _schedule(function: Callable[..., Any]) -> Callable[..., Schedule]:
 
     @functools.wraps(function)
     def constructor(*args: Any, **kwargs: Any) -> Schedule:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise HyperparameterError(f"{function.__name__}: {error}; it takes {names(signature.parameters)}") from None
+        bound = fitted(function.__name__, signature, args, kwargs)
         bound.apply_defaults()
         values = {p.name: _checked(p, bound.arguments[p.name]) for p in parameters}
         if "boundaries" in values:
@@ -88,9 +86,9 @@ def _checked(parameter: inspect.Parameter, value: Any) -> Any:
         raise HyperparameterError(f"{name} must be one of {names(get_args(hint))}; got {value!r}")
     above = hint == positive or (hint == positive | None and value is not None)
     if above and not (isinstance(value, Real) and float(value) > 0):
-        raise HyperparameterError(f"{name} must be a number above 0; got {value!r}")
+        raise HyperparameterError(f"{name} must be a number above 0; got {value!r}: write {name}=100, or another such")
     if hint is float and not (isinstance(value, Real) and value == value):
-        raise HyperparameterError(f"{name} must be a number; got {value!r}")
+        raise HyperparameterError(f"{name} must be a number; got {value!r}: write {name}=0.1, or another such")
     return tuple(value) if get_origin(hint) is Sequence else value
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks, libraries
+from . import checks, libraries, row_sparse
 from . import params as trees
-from .errors import StateError, TreeError, where
+from .errors import StateError, TreeError, names, where
 from .page import SECOND
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 POINTS = {"x", "snapshot"}
 
 
-def split(stepper: Stepper, spec: Any, grads: Any, state: Any) -> tuple[Any, Any]:
+def split(stepper: Stepper, spec: Any, leaves: list, grads: Any, state: Any) -> tuple[Any, Any]:
     """The gradient at x, and the one at the snapshot where this optimizer takes it."""
     both = isinstance(grads, dict) and grads.keys() == POINTS
     if not stepper.second:
-        leaves = trees.leaves_of(spec, grads) if both else []
-        if leaves is None or not all(map(trees.is_leaf, leaves)):
+        given = trees.leaves_of(spec, grads) if both else []
+        if given is None or not all(map(trees.is_leaf, given)):
             raise TreeError(
                 "this optimizer takes one gradient, at x; got grads={'x': ..., 'snapshot': ...}: pass that of 'x' alone"
             )
@@ -31,17 +31,24 @@ def split(stepper: Stepper, spec: Any, grads: Any, state: Any) -> tuple[Any, Any
     if not both:
         raise TreeError(
             "this optimizer takes two gradients of the same batch, at the points of query(params, state): "
-            "write step(params, {'x': ..., 'snapshot': ...}, state)"
+            f"got {_shown(grads)}; write step(params, {{'x': ..., 'snapshot': ...}}, state)"
         )
+    for point in grads:
+        row_sparse.refuse(spec, leaves, grads[point], f"grads[{point!r}]")
     for slot in {slot for chain in stepper.chains if chain is not None for slot in chain.with_role("stale")}:
         for number in libraries.arrays(state.get(slot, 0.0)) if isinstance(state, dict) else ():
             if not libraries.deferred(number) and number != 0:
                 raise StateError(
-                    "this step needs the full gradient at a snapshot first, which is new or has moved: write "
+                    "this step needs the full gradient at a snapshot first, which is new or has moved: in the state "
+                    f"{slot!r} is {float(number)}. Write "
                     "state = opt.refresh(params, full_grad, state), with full_grad at "
                     "opt.query(params, state)['snapshot'], whenever opt.needs_refresh(state)"
                 )
     return grads["x"], grads["snapshot"]
+
+
+def _shown(grads: Any) -> str:
+    return f"a {type(grads).__name__} of {names(grads)}" if isinstance(grads, dict) else f"{type(grads).__name__}"
 
 
 def checked(plan: Plan, leaves: list, given: list, other: Any) -> dict[str, list]:
@@ -53,7 +60,11 @@ def checked(plan: Plan, leaves: list, given: list, other: Any) -> dict[str, list
     checks.grads(paths, leaves, found)
     for path, first, second in zip(paths, given, found, strict=True):
         if (first is None) is not (second is None):
-            raise TreeError(f"{where(path)} has a gradient at one point only: give both, or None for both")
+            lacks = "x" if first is None else "snapshot"
+            raise TreeError(
+                f"{where(path)} has a gradient at one point only; in grads[{lacks!r}] it is None: give both, or None "
+                "for both"
+            )
     return {SECOND: [None if x is None else in_slot_dtype(leaf, x) for leaf, x in zip(plan.leaves, found, strict=True)]}
 
 

@@ -121,14 +121,19 @@ def slot_names(programs: Sequence[Program | None], chains: Sequence[Chain | None
     return tuple(dict.fromkeys(slot for slot in order if slot in live))
 
 
-def check_slots(
-    state: Any, plan: Plan, arrays: Sequence[Any], chains: Sequence[Chain | None], numbers: Sequence[str]
-) -> dict[str, list]:
-    """The slot lists of a state that must be of this optimizer and these params."""
+def must_be_dict(state: Any) -> None:
+    """A state is one."""
     if not isinstance(state, dict):
         raise StateError(
             f"the state is the dict that init or the last step returned; got {type(state).__name__} {state!r:.80}"
         )
+
+
+def check_slots(
+    state: Any, plan: Plan, arrays: Sequence[Any], chains: Sequence[Chain | None], numbers: Sequence[str]
+) -> dict[str, list]:
+    """The slot lists of a state that must be of this optimizer and these params."""
+    must_be_dict(state)
     wanted = slot_names(plan.programs, chains)
     keys = {STEP, *wanted, *numbers}
     if set(state) != keys:

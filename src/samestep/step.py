@@ -63,7 +63,7 @@ class Stepper:
 
     def look(self, params: Any, leaves: list, spec: Any, grads: Any, state: Any, donate: bool) -> Seen:
         """Check everything and bind the arrays to a plan; nothing is written."""
-        first, other = split(self, spec, grads, state)
+        first, other = split(self, spec, leaves, grads, state)
         given = trees.match(spec, first, "grads")
         plan = self.plan(spec, leaves, given)
         second = checked(plan, leaves, given, other)

@@ -35,9 +35,10 @@ def needs_refresh(optimizer: Optimizer, state: Any) -> Any:
     """Whether a number that says so is not 0, of any leaf; not known in a trace, a 0-d array then."""
     found = []
     for slot in sorted(_of(optimizer, "stale")):
-        if not isinstance(state, dict) or slot not in state:
+        states.must_be_dict(state)
+        if slot not in state:
             raise StateError(
-                f"the state is of another optimizer: it lacks {slot!r}. "
+                f"the state is of another optimizer: it lacks {slot!r}, and has {names(state)}. "
                 "Make one with init, or ask the optimizer that made this one."
             )
         found += optree.tree_leaves(state[slot], namespace=trees.NAMESPACE)
@@ -50,8 +51,12 @@ def refreshed(optimizer: Optimizer, params: Any, full_grad: Any, state: Any) -> 
     """The state with this gradient in the slots for it, and nothing due."""
     filled, due = _of(optimizer, "full"), _of(optimizer, "stale")
     if not due:
-        raise ChainError("no snapshot of this optimizer goes stale, so it needs no full gradient: call step alone")
+        raise ChainError(
+            "no snapshot of this optimizer goes stale, so it needs no full gradient: call step alone; "
+            f"got {optimizer!r:.80}"
+        )
     leaves, spec = trees.flatten(params)
+    row_sparse.refuse(spec, leaves, full_grad, "full_grad")
     given = trees.match(spec, full_grad, "full_grad")
     with libraries.context(leaves, libraries.arrays(full_grad, state)):
         plan = optimizer.stepper.plan(spec, leaves, given)

@@ -99,7 +99,8 @@ def mirror_descent(
     if l1_schedule != "incremental":
         raise HyperparameterError(
             f"l1_schedule={l1_schedule!r} is absent here: a greedy step has the whole of l1, that is 'incremental'; of "
-            "what others add from step to step it keeps nothing ('fixed': nothing after the first). See ftrl_proximal"
+            "what others add from step to step it keeps nothing ('fixed': nothing after the first): write "
+            f"ftrl_proximal(..., l1_schedule={l1_schedule!r}), or leave it out"
         )
     weights = weighed(l1=l1, l2=l2, half=half, group_l2=group_l2, group_half=group_half)
     return [*mean(momentum, bias_correction), ruled(rule, lr), greedy_step(**weights, **hyper)]

@@ -17,8 +17,9 @@ import numpy as np
 
 from .. import checks, libraries
 from .. import params as trees
+from ..arguments import fitted
 from ..dtypes import COMPLEX, COMPUTE, name
-from ..errors import HyperparameterError, LeafError, names, where
+from ..errors import HyperparameterError, LeafError, where
 from ..evaluate import library
 from ..hypers import declared
 
@@ -34,14 +35,10 @@ def estimator(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            has = names(signature.parameters)
-            raise HyperparameterError(f"{function.__name__}: {error}; it has {has}") from None
+        given = fitted(function.__name__, signature, args, kwargs).arguments
         for key in functions:
             if not callable(given[key]):
-                raise HyperparameterError(f"{key} is a function; got {given[key]!r:.80}")
+                raise HyperparameterError(f"{key} is a function; got {given[key]!r:.80}: write lambda ...: ...")
         for key in hypers.keys() & given.keys():
             hyper, value = hypers[key], given[key]
             if not libraries.deferred(value) and not (value is None and hyper.optional):
