@@ -11,6 +11,7 @@ import pytest
 
 import samestep as ss
 from samestep import schedules
+from samestep.algorithms.muon import aux_step
 from samestep.algorithms.soap import decay_behind
 from samestep.catalogue import entries
 from samestep.page import Page
@@ -62,7 +63,9 @@ FURTHER = {  # the pages that no golden case has, several in a program
     ),
     "sigma": ss.chain(ss.ftrl_proximal(0.1), ss.monitor_sigma()),
     "snapshots": ss.groups(SNAPSHOTS, default=ss.natasha(1e-2, sigma=1e-3, every=20, iterate="random")),
-    "vectors": ss.chain(ss.centralize(), ss.scale_by_sm3(), ss.scale_by_muon(name="muon"), ss.agd_velocity(1e-2)),
+    "vectors": ss.chain(
+        ss.centralize(), ss.scale_by_sm3(), ss.scale_by_muon(name="muon"), aux_step(1e-3), ss.agd_velocity(1e-2)
+    ),
     "sums": ss.chain(
         ss.adaptive_clip(0.1),
         ss.scale_by_adafactor(),
