@@ -85,6 +85,15 @@ def test_nothing_is_launched_for_nothing(cupy):
     same(ss.lamb(), cupy, shapes={"empty": (0, 3)})
 
 
+def test_a_stage_is_one_launch_for_all_leaves(cupy):
+    """Large and small ones, through a table of chunks."""
+    shapes = {f"{n}": (n,) for n in range(1, 40)} | {"large": (70_000,)}
+    for optimizer, stages in ((ss.adamw(), ["stage0"]), (ss.lamb(), ["stage0", "join0", "stage1"])):
+        stand_in.Module.launched.clear()
+        list(steps(optimizer, cupy, shapes=shapes, count=2))
+        assert stand_in.Module.launched == stages * 2
+
+
 def test_it_is_compiled_once_and_as_it_must_be(cupy):
     libs = sys.modules["cupy_backends.cuda.libs"]
     for _ in range(2):
