@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import samestep as ss
 from samestep.catalogue import OPTIMIZER, entries
+from samestep_conformance.programs import COVERING
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
@@ -28,6 +30,21 @@ def test_the_catalogue_of_the_readme_names_every_optimizer():
         name for name, entry in entries().items() if entry.kind == OPTIMIZER and not re.search(rf"`{name}\b", text)
     ]
     assert not missing, f"README.md, The catalogue: add {missing}"
+
+
+def test_the_matrix_of_the_readme_is_that_of_a_quick_run():
+    """Its rows and columns; and whatever is exact is identical, or left out."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    head, _, *rows = [
+        line.strip("| ").split(" | ") for line in re.findall(r"^\|.*\|$", text.split("conform --quick")[1], re.M)
+    ]
+    rows = rows[: len(COVERING)]
+    assert [row[0] for row in rows] == list(COVERING)
+    assert {*head[2:], "cupy"} == {entry.name for entry in ss.backends()}
+    for row in rows:
+        assert len(row) == len(head) and row[head.index("numpy")] == "reference"
+        if row[1] == "exact":
+            assert all(re.fullmatch(r"=|reference|left out \(1\)", place) for place in row[2:]), row
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

@@ -10,7 +10,9 @@ import pytest
 import samestep as ss
 from samestep_conformance import checks
 from samestep_conformance.arrays import FACTORED, Feed, asked, host, moved, params
+from samestep_conformance.feeding import fed
 from samestep_conformance.golden.families import CASES
+from samestep_conformance.programs import optimizers
 from samestep_conformance.runs import exactness, flushed, run
 
 LEGS = (("jax", 4), ("numpy", 2), ("torch", 2), ("jax", 6), ("numpy", 1))  # library, steps
@@ -22,13 +24,14 @@ SHAPES = {
 
 
 def exact():
-    """One case for each structure and options whose class is exact."""
+    """One case for each structure and options whose class is exact, and some that no package has."""
     found = {}
     for case in CASES:
         optimizer = case.ours(ss)
         if exactness(optimizer, FACTORED) == "exact":
             found.setdefault(optimizer.chains[0].structure, case)
-    return {case.name: case.ours(ss) for case in found.values()}
+    more = ("svrg_random", "l_katyusha", "natasha")  # two gradients a step, a coin, a refresh
+    return {case.name: case.ours(ss) for case in found.values()} | {name: optimizers()[name] for name in more}
 
 
 PROGRAMS = exact()
@@ -36,6 +39,7 @@ PROGRAMS = exact()
 
 def relayed(optimizer, dtype, grads, donate):
     """Params and state after every step, each leg on the backend that its library chooses."""
+    optimizer = fed(optimizer)
     with asked(None, "numpy"):
         now = params(dtype, SHAPES[dtype])
         state = optimizer.init(now)

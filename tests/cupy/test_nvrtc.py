@@ -83,8 +83,10 @@ def test_a_gpu_that_nvrtc_does_not_know_gets_ptx(monkeypatch, tmp_path):
 
 
 def test_every_operation_is_rounded_by_itself():
-    """No fused multiply-add, no flushed subnormals, no approximate quotients and roots in anything that is exact; and no
-    atomics, so that sums have one order."""
+    """No fused multiply-add, no flushed subnormals, no approximate quotients and roots in anything that is exact.
+
+    And no atomics: sums have one order.
+    """
     names = [name for name in ELEMENTWISE if OPS[name].exactness == EXACT and name not in ("remainder", "floor_divide")]
     texts = sources(["adamw", "lamb", "ftrl", "lion_cautious"], SIGNATURES)
     pages = ops.elementwise(names)[0], random.DRAWS, random.ROUNDS
