@@ -55,3 +55,11 @@ def test_a_backend_that_breaks_at_its_import_is_refused_and_harms_no_other(monke
             pass
     finally:
         backends.load.cache_clear()
+
+
+def test_leaves_that_are_alike_are_chosen_for_once(monkeypatch):
+    asked = []
+    choose = backends.choose
+    monkeypatch.setattr(backends, "choose", lambda *three: asked.append(three) or choose(*three))
+    lines = ss.explain(ss.adamw(), [np.ones(3, dtype) for dtype in ("f4", "f8") for _ in range(5)]).lines
+    assert len(asked) == 2 and [len(line.paths) for line in lines] == [5, 5]

@@ -31,6 +31,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from samestep.kernel_files import directory, replace
+from samestep.trace import words as core_words
 
 # The same options for every kernel: the default error model tests each divisor and so stops vectorisation, fastmath
 # changes bits.
@@ -90,8 +91,10 @@ def _key(asked: tuple) -> str:
 
 @functools.cache
 def _package() -> str:
-    """A digest of the files beside this one: what a source imports from them is compiled into its kernels."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """A digest of the files beside this one: what a source imports from them is compiled into its kernels, and what
+    they have from the core.
+    """
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(core_words.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

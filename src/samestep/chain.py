@@ -215,7 +215,7 @@ class Chain:
                 "snapshot_every(every=...) or snapshot_by_coin(); that of mars(exact=True) moves in every step"
             )
 
-    @property
+    @cached_property
     def structure(self) -> tuple:
         """What decides the program."""
         return (self.shared, self.per_leaf, tuple(part.structure for part in self.parts))

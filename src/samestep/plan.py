@@ -25,6 +25,8 @@ from .trace.namespace import static_value
 from .trace.python import compile_numbers
 from .trace.stages import Stages
 
+INLINE = "inline: a number of this step is traced, recorded or lazy"
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -190,13 +192,15 @@ def build(
     programs = _agreed(leaves, chains)
     groups: dict[tuple, list[int]] = {}
     choices: dict[tuple, Choice] = {}
+    kind = libraries.of_leaves(arrays).kind
+    known: dict[tuple, Choice] = {}  # for leaves that are alike, chosen once
     for i, (leaf, program) in enumerate(zip(leaves, programs, strict=True)):
         if leaf.grad is None or program is None:
             continue
-        choice = None if inline and not backends.chosen() else backends.choose(arrays[i], program, leaf.signature)
-        if inline:
-            choice = Choice(_inline(arrays[i]), "inline: a number of this step is traced, recorded or lazy")
-        assert choice is not None
+        alike = kind(arrays[i]), program, leaf.signature
+        if alike not in known:
+            known[alike] = _choice(arrays[i], program, leaf.signature, inline)
+        choice = known[alike]
         key = (program, leaf.signature, leaf.complex, choice.backend.name)
         groups.setdefault(key, []).append(i)
         choices[key] = choice
@@ -204,6 +208,14 @@ def build(
         _batch(key[0], choices[key], [leaves[i] for i in found], found, chains) for key, found in groups.items()
     )
     return Plan(spec, tuple(leaves), batches, programs, libraries.of_leaves(arrays))
+
+
+def _choice(array: Any, program: Program, signature: Signature, inline: bool) -> Choice:
+    """The backend for leaves like this array; one that is asked for must run them, though an inline step does not."""
+    if inline and not backends.chosen():
+        return Choice(_inline(array), INLINE)
+    choice = backends.choose(array, program, signature)
+    return Choice(_inline(array), INLINE) if inline else choice
 
 
 def _inline(array: Any) -> Evaluated:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samestep.trace import words
 from samestep_numba import cache
 
 # Each test has its own source, since what this process has once loaded it does not look up again.
@@ -102,6 +103,14 @@ def test_key_is_the_content(folder, forget):
     cache.load("kernel", SOURCE.format(tag="content a"), {"half": (), "kernel": SIGNATURES["kernel"][0]})
     cache.load("kernel", SOURCE.format(tag="content a"), SIGNATURES, nogil=False)
     assert difference(before) == (4, 0, 0)
+
+
+def test_key_has_what_kernels_take_from_the_core(tmp_path, monkeypatch):
+    before = cache._package.__wrapped__()
+    changed = tmp_path / "words.py"
+    changed.write_text(Path(words.__file__).read_text() + "\n")
+    monkeypatch.setattr(words, "__file__", str(changed))
+    assert cache._package.__wrapped__() != before
 
 
 def test_options_of_every_kernel(folder):

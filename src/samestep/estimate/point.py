@@ -30,7 +30,11 @@ Direction = Sequence[Any]  # an array for each leaf in its compute dtype, or Non
 def estimator(function: Callable[..., Any]) -> Callable[..., Any]:
     """Check what the signature says of the arguments: functions can be called, numbers lie in their domains."""
     signature = inspect.signature(function, eval_str=True)
-    hypers = {p.name: declared(p.name, p.default, p.annotation) for p in signature.parameters.values() if p.kind == 3}
+    hypers = {
+        p.name: declared(p.name, p.default, p.annotation)
+        for p in signature.parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
     functions = [p.name for p in signature.parameters.values() if p.annotation is Callable]
 
     @functools.wraps(function)
