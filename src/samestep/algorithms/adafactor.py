@@ -13,39 +13,38 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..factored import clipped, is_factored, means, over_root, rms
+from ..factored import LAST, clipped, is_factored, largest, means, over_root, rms
 from ..modifiers.decay import decay_if
-from ..page import cols, count, direction, nonnegative, positive, rows, unit, update, zeros
+from ..page import count, direction, nonnegative, positive, unit, update, zeros
 
 
-@direction(rows=rows, cols=cols, v=zeros, m=zeros)
+def _mean_slot(which):
+    """A slot of the means along one of the axes."""
+
+    def start(p, *, factor):
+        xp = array_namespace(p)
+        return xp.zeros_like(xp.sum(p, axis=_axes(p, factor)[which], keepdims=True))
+
+    return start
+
+
+def _axes(x, factor):
+    return largest(x) if factor == "largest" else LAST
+
+
+@direction(rows=_mean_slot(0), cols=_mean_slot(1), v=zeros, m=zeros)
 def scale_by_adafactor(
-    u,
-    p,
-    t,
-    rows,
-    cols,
-    v,
-    m,
-    *,
-    lr: nonnegative,
-    decay_rate: positive = 0.8,
-    eps: nonnegative | None = 1e-30,
-    eps_mode: Literal["added", "floor"] = "added",
-    eps2: nonnegative = 1e-3,
-    clip_threshold: positive = 1.0,
-    beta1: unit | None = None,
-    relative_step: bool = True,
-    scale_parameter: bool = True,
-    warmup_init: bool = False,
-    min_dim: count = 1,
+    u, p, t, rows, cols, v, m, *, lr: nonnegative, decay_rate: positive = 0.8, eps: nonnegative | None = 1e-30,
+    eps_mode: Literal["added", "floor"] = "added", eps2: nonnegative = 1e-3, clip_threshold: positive = 1.0,
+    beta1: unit | None = None, relative_step: bool = True, scale_parameter: bool = True, warmup_init: bool = False,
+    min_dim: count = 1, factor: Literal["last", "largest"] = "last",
     decay: Literal["relative", "decoupled", "independent"] = "relative",
-):
+):  # fmt: skip
     """The whole step of Adafactor, lr included; its equations and source: help("samestep.algorithms.adafactor").
 
     Args:
         lr, decay_rate, eps, eps_mode, eps2, clip_threshold, beta1, relative_step, scale_parameter: see `adafactor`.
-        warmup_init, min_dim: see `adafactor`.
+        warmup_init, min_dim, factor: see `adafactor`.
         decay: "relative": parts behind it have the size of this step for lr; else as in `decay`, "relative".
 
     >>> import samestep as ss
@@ -56,9 +55,10 @@ def scale_by_adafactor(
     eps = xp.finfo(p).eps if eps is None else eps
     added, floor = (eps, None) if eps_mode == "added" else (0.0, eps)
     b, q, state = 1 - t**-decay_rate, u * u + added, {}
-    if is_factored(u, min_dim):
-        state["rows"], state["cols"] = rows, cols = means(xp, q, rows, cols, b)
-        u = over_root(xp, u, rows, cols, floor)
+    axes = _axes(u, factor)
+    if is_factored(u, min_dim, axes):
+        state["rows"], state["cols"] = rows, cols = means(xp, q, rows, cols, b, axes)
+        u = over_root(xp, u, rows, cols, floor, axes)
     else:
         state["v"] = v = b * v + (1 - b) * q
         u = u / xp.sqrt(v if floor is None else xp.maximum(v, floor * floor))
@@ -90,6 +90,7 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
         decay_rate, clip_threshold: decay is 1 - t^(-decay_rate), 0.8; the largest RMS(u), 1.
         eps, eps_mode: "added" to g^2, 1e-30; "floor": no u exceeds g / eps; None: the epsilon of the params' dtype.
         beta1, min_dim: momentum on the finished step, None or 0: no buffer; the least rows and columns that factor, 1.
+        factor: which axes are rows and columns where a leaf has more: the "last" two; the two "largest", as in optax.
         weight_decay, decay: 0: none; by the size a of the step, "relative", by lr, "decoupled", or "independent".
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
         dialect: the conventions and numbers of "torch", "optax" or "keras", None.

@@ -58,6 +58,12 @@ CASES = [
         problem="tensor",
     ),
     Case(
+        "adafactor_largest",
+        lambda ss: ss.adafactor(0.05, min_dim=3, factor="largest", relative_step=False),
+        Oracle(call("optax.adafactor", 0.05, min_dim_size_to_factor=3), patches=FLOAT64["optax"]),
+        problem="tensor",
+    ),
+    Case(
         "adafactor_min_dim",
         lambda ss: ss.adafactor(
             wave(0.05), min_dim=5, beta1=0.9, relative_step=False, weight_decay=0.01, decay="independent"
