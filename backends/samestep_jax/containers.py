@@ -13,7 +13,7 @@ def ways(tree: Any) -> tuple[Callable, Callable] | None:
     """How to open containers of this type, and how to build them; None of what is a leaf to JAX too, or an array."""
     if isinstance(
         tree, Iterator | MappingView
-    ):  # JAX warns of them, and will refuse: no container, and no array either
+    ):  # no containers, and JAX warns of them
         return None
     if is_sparse(tree) or tree_util.treedef_is_leaf(_opened(tree)[1]):
         return None
