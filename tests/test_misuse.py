@@ -557,7 +557,11 @@ OTHERS = {
     ),
     "page not called": (
         lambda: ss.chain(ss.scale_by_adam, ss.descend(0.1)), ChainError,
-            'a chain joins parts and optimizers; got Page; call it: scale_by_adam(...)',
+            "a chain joins parts and optimizers; got <direction page scale_by_adam>: call it, scale_by_adam(...)",
+    ),
+    "number in a chain": (
+        lambda: ss.chain(ss.scale_by_adam(), 0.1), ChainError,
+            "a chain joins parts and optimizers; got 0.1: write a part, such as descend(lr=0.1)",
     ),
     "direction before a solver": (
         lambda: ss.chain(ss.ftrl(0.1), ss.scale_by_lion()), ChainError,
@@ -752,7 +756,7 @@ OTHERS = {
     ),
     "given twice": (
         lambda: ss.lion(1e-3, lr=0.1), HyperparameterError,
-            "lion got lr twice, by position and by name: 0.001 and 0.1. Give one",
+            "lion got lr by position and by name, 0.001 and 0.1: give it once",
     ),
     "number missing": (
         lambda: ss.natasha(0.1), HyperparameterError,

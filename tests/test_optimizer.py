@@ -477,7 +477,7 @@ def test_parts_that_cannot_share_a_chain():
         ss.chain(ftrl(0.1), ss.cautious())
     with pytest.raises(ChainError, match="at least one part"):
         ss.chain()
-    with pytest.raises(ChainError, match=r"call it: descend\(\.\.\.\)"):
+    with pytest.raises(ChainError, match=r"call it, descend\(\.\.\.\)"):
         ss.chain(ss.descend)
 
 

@@ -35,11 +35,10 @@ def misfit(
         more = f": write the others by name, {title}({rest}=...)" if rest else ""
         return f"{title} takes {names(places)} by position; got {len(args)} values{more}"
     by_place = places[: len(args)]
-    twice = [key for key in by_place if key in kwargs]
-    if twice:
-        return f"{title} got {twice[0]} twice, by position and by name: {args[by_place.index(twice[0])]!r:.40} and " + (
-            f"{kwargs[twice[0]]!r:.40}. Give one"
-        )
+    twice = next((key for key in by_place if key in kwargs), None)
+    if twice is not None:
+        both = f"{args[places.index(twice)]!r:.40} and {kwargs[twice]!r:.40}"
+        return f"{title} got {twice} by position and by name, {both}: give it once"
     missing = [key for key in required if key not in by_place and key not in kwargs]
     written = ", ".join(f"{key}=..." for key in missing)
     return f"{title} needs {', '.join(missing)}: write {title}({written})" if missing else None

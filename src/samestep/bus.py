@@ -73,7 +73,7 @@ class Bus:
         values |= {name: self._slot(part, name, spec, hyper) for name, spec in wanted}
         if "g" in reads and not self.whole:
             raise TraceError(
-                f"page {page.__name__} reads g, of which only the last part is known when the step is taken"
+                f"page {page.__name__} reads g, of which only the last part is known when the step is taken: read u"
             )
         if "h" in reads and "h" not in values:
             raise TraceError(f"page {page.__name__} reads h, which no part before it says: write one of samestep.rules")
@@ -263,11 +263,13 @@ class Bus:
         rank = value.node.kind.rank
         if spec.shape == "number" and rank > Rank.TOTAL:
             raise TraceError(
-                f"slot {name!r} of {part.page.__name__} is one number in the state: a value per leaf cannot go there"
+                f"slot {name!r} of {part.page.__name__} is one number in the state, and here there is one "
+                "per leaf: declare scalar(0.0)"
             )
         if spec.shape == "scalar" and rank > Rank.LEAF:
             raise TraceError(
-                f"slot {name!r} of {part.page.__name__} is one number per leaf, so an array cannot go there"
+                f"slot {name!r} of {part.page.__name__} is one number per leaf, and here there is an "
+                "array: declare zeros"
             )
         self.outputs[qualified] = value
 
@@ -319,7 +321,9 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     for name, spec, part in chain.slots():
         if spec == zeros and name in live and name not in bus.outputs:
             page = part.page.__name__
-            raise TraceError(f"page {page} reads slot {name!r} and never returns it: it would be 0 in every step")
+            raise TraceError(
+                f"page {page} reads slot {name!r} and never returns it: it would be 0 in every step. Return it"
+            )
     clocked = frozenset(str(n.attr) for n in reachable(bus.clocks) if n.op == "state_number")
     outputs = {"p": p.node, **{name: node for name, node in outputs.items() if name in live}}
     return Program(

@@ -71,7 +71,9 @@ class Chain:
                 "Leave it out."
             )
         if taken := {"step", "row_step"} & set(slots):
-            raise ChainError(f"a slot cannot be called {names(taken)}: the state keeps its count there")
+            raise ChainError(
+                f"a slot cannot be called {names(taken)}: the state keeps its count there. Take another name"
+            )
         _ = self.numbers
 
     @cached_property

@@ -54,8 +54,8 @@ def _parts(part: Any) -> tuple[Part, ...]:
         return (part,)
     if isinstance(part, Optimizer):
         return _single(part, "be followed by other parts").parts
-    hint = f"; call it: {part.__name__}(...)" if hasattr(part, "__name__") else ""
-    raise ChainError(f"a chain joins parts and optimizers; got {type(part).__name__}{hint}")
+    hint = f"call it, {part.__name__}(...)" if hasattr(part, "__name__") else "write a part, such as descend(lr=0.1)"
+    raise ChainError(f"a chain joins parts and optimizers; got {part!r:.80}: {hint}")
 
 
 def _named(parts: Sequence[Part], name: str | None) -> tuple[Part, ...]:

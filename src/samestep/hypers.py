@@ -62,7 +62,9 @@ def per_leaf(function: Callable[[str, tuple[int, ...]], float]) -> PerLeaf:
     {'bias': array([0.]), 'weight': array([0.75, 0.75])}
     """
     if not callable(function):
-        raise HyperparameterError(f"per_leaf takes a function of path and shape; got {function!r}")
+        raise HyperparameterError(
+            f"per_leaf takes a function of path and shape; got {function!r}: write per_leaf(lambda path, shape: ...)"
+        )
     return PerLeaf(function)
 
 

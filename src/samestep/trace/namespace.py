@@ -151,7 +151,9 @@ class Symbol:
 
     def _own_shape(self, what: str) -> None:
         if not self.node.kind.full:
-            raise TraceError(f"only an array of the leaf's own shape has .{what} in a page; this is {self!r}")
+            raise TraceError(
+                f"only an array of the leaf's own shape has .{what} in a page; this is {self!r}: ask p, or u"
+            )
 
     @property
     def mT(self) -> Symbol:
@@ -180,7 +182,9 @@ class Symbol:
         )
 
     def __iter__(self) -> Any:
-        raise TraceError("a page cannot loop over a symbol; it is one array, whatever its shape")
+        raise TraceError(
+            "a page cannot loop over a symbol; it is one array, whatever its shape: write it for all of it"
+        )
 
     # a symbol has no value, unless the shape of the leaf decides it
     def _static(self, asked: str) -> Any:
