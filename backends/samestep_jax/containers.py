@@ -11,9 +11,7 @@ from jax import tree_util
 
 def ways(tree: Any) -> tuple[Callable, Callable] | None:
     """How to open containers of this type, and how to build them; None of what is a leaf to JAX too, or an array."""
-    if isinstance(
-        tree, Iterator | MappingView
-    ):  # no containers, and JAX warns of them
+    if isinstance(tree, Iterator | MappingView):  # no containers, and JAX warns of them
         return None
     if is_sparse(tree) or tree_util.treedef_is_leaf(_opened(tree)[1]):
         return None
