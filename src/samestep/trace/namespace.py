@@ -151,9 +151,7 @@ class Symbol:
 
     def _own_shape(self, what: str) -> None:
         if not self.node.kind.full:
-            raise TraceError(
-                f"only an array of the leaf's own shape has .{what} in a page; this is {self!r}: ask p, or u"
-            )
+            raise TraceError(f"only an array of the leaf's own shape has .{what} in a page, as p has; this is {self!r}")
 
     @property
     def mT(self) -> Symbol:
