@@ -36,6 +36,14 @@ def test_the_simplex_and_the_clip():
         for k, p in params.items():
             np.testing.assert_allclose(p, expected[k] / expected[k].sum(), rtol=1e-13)
             assert p.sum() == pytest.approx(1.0, abs=1e-14)
+    by_rows, p, g = ss.egd(0.1, l1=0.5, normalize=True, unit_axis=0), np.ones((2, 3)), np.arange(6.0).reshape(2, 3)
+    found = by_rows.step(p, g, by_rows.init(p))[0]
+    np.testing.assert_allclose(found, np.exp(-0.1 * g) / np.exp(-0.1 * g).sum(axis=1, keepdims=True), rtol=1e-14)
+    free = ss.egd(0.1, l1=0.5)
+    np.testing.assert_allclose(free.step(p, g, free.init(p))[0], p * np.exp(-0.1 * (g + 0.5)), rtol=1e-14)
+    halves = ss.egd_pm(0.1, total=3.0, unit_axis=-1)
+    state = halves.step(p, g, halves.init(p))[1]
+    np.testing.assert_allclose((state["w_pos"] + state["w_neg"]).sum(axis=0), 3.0, rtol=1e-14)
     huge = np.array([1e6, -1e6])
     clipped = ss.egd(1.0, clip=30.0)
     found = clipped.step(np.ones(2), huge, clipped.init(np.ones(2)))[0]

@@ -8,10 +8,13 @@ https://doi.org/10.1006/inco.1996.2612.
     total: both times total / (the sum of all of both)
 """
 
+from typing import Literal
+
 from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..page import nonnegative, positive, update
+from .egd import summed
 
 
 def _positive(p, *, spread):
@@ -25,12 +28,12 @@ def _negative(p, *, spread):
 @update(w_pos=_positive, w_neg=_negative)
 def multiply_pair(
     p, u, w_pos, w_neg, *, lr: nonnegative, spread: positive = 1.0, clip: positive | None = None,
-    total: positive | None = None,
+    total: positive | None = None, unit_axis: Literal[None, 0, -1] = None,
 ):  # fmt: skip
     """Move the two halves of a parameter by factors, in place of `descend`: help("samestep.algorithms.egd_pm").
 
     Args:
-        lr, spread, clip, total: as in `egd_pm`; 1, None, and None.
+        lr, spread, clip, total, unit_axis: as in `egd_pm`; 1, None, None and None.
 
     >>> import samestep as ss
     >>> ss.chain(ss.multiply_pair(0.1)) == ss.egd_pm(0.1)
@@ -42,7 +45,7 @@ def multiply_pair(
         exponent = xp.clip(exponent, -clip, clip)
     w_pos, w_neg = w_pos * xp.exp(-exponent), w_neg * xp.exp(exponent)
     if total is not None:
-        factor = total / (xp.sum(w_pos) + xp.sum(w_neg))
+        factor = total / (summed(w_pos, unit_axis) + summed(w_neg, unit_axis))
         w_pos, w_neg = factor * w_pos, factor * w_neg
     return {"p": w_pos - w_neg, "w_pos": w_pos, "w_neg": w_neg}
 
@@ -58,6 +61,7 @@ def egd_pm(lr: nonnegative, **hyper):
         spread: how much larger than |p| the sum of both is at first, 1; the larger, the more it is like descent.
         clip: the largest exponent, either way, such as 30; None does not clip.
         total: what all of both add up to in each leaf after a step; None leaves them.
+        unit_axis: None; 0 or -1: in each entry along this axis, where a leaf has two axes.
         maximize: climb instead of descend, False.
 
     Params are floating arrays of any shape; slots `w_pos`, `w_neg` in the compute dtype. They say what p is: what
