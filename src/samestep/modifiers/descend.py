@@ -1,6 +1,9 @@
 """Descend: the step along the direction; no paper, the common last line.
 
 p <- p - lr u
+
+With u the gradient, these steps follow the flow of loss + lr / 4 |gradient|^2 one order closer than that of the loss:
+Barrett, Dherin, "Implicit Gradient Regularization", 2021, https://arxiv.org/abs/2009.11162.
 """
 
 from ..page import nonnegative, update

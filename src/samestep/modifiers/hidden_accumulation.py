@@ -19,7 +19,8 @@ def hidden_accumulation(u, t, *, k: count, fewer_updates: bool = False):
     Args:
         k: how many gradients make one step.
         fewer_updates: False; True leaves the slots as they are, stepped with each gradient, and only p waits: the
-            article's other variant, which is not the same as a step with the mean.
+            article's other variant, which is not the same as a step with the mean; with decays 1 - (1 - beta) / k in
+            place of beta it is nearly that.
 
     The step is that of `accumulate(k)` where the direction is made of means of the gradient (sgd with momentum that is
     not Nesterov's, signum, tiger). A mean of squares, as the v of adam, becomes the mean of all squares in place of

@@ -1,0 +1,86 @@
+"""Identities and invariants that the cards list, and no other test holds."""
+
+import numpy as np
+import pytest
+
+import samestep as ss
+from samestep.algorithms.ademamix import scale_by_ademamix
+from samestep_conformance.golden.problem import Recorded
+
+SEQUENCE = Recorded({"w": (6, 7)})  # gradients that do not depend on the params
+STEPS = 30
+
+
+def states(opt, start=None):
+    """Params and state after each step of the recorded gradients."""
+    params = np.zeros((6, 7)) if start is None else start
+    state = opt.init(params)
+    for t in range(1, STEPS + 1):
+        params, state = opt.step(params, SEQUENCE.gradient({}, t)["w"], state)
+        yield params, state
+
+
+@pytest.fixture(autouse=True)
+def evaluated():
+    with ss.use_backend("numpy"):
+        yield
+
+
+def test_adan_has_the_mean_of_estimated_gradients():
+    """Part C, 5.8: m + beta d is the mean of g + beta (g - g_prev), for equal betas and g_prev = 0 at first."""
+    beta, g_prev, mean = 0.9, 0.0, 0.0
+    opt = ss.adan(beta1=beta, beta2=beta)
+    first = opt.init(np.zeros((6, 7)))
+    for t, (_, state) in enumerate(states(opt), start=1):
+        g = SEQUENCE.gradient({}, t)["w"]
+        mean = beta * mean + (1 - beta) * (g + beta * (g - g_prev))
+        g_prev = g
+        d = state["d"] + beta ** (t - 1) * (1 - beta) * SEQUENCE.gradient({}, 1)["w"]  # Adan starts with g_prev = g
+        assert np.abs(state["m"] + beta * d - mean).max() <= 1e-14
+    assert set(first) == {"step", "m", "d", "n", "g_prev"}
+
+
+@pytest.mark.parametrize("beta3", [0.99, 0.9999])
+def test_ademamix_warms_up_its_half_life_in_a_straight_line(beta3):
+    """Part C, 5.8: the decay of m_slow, seen in what is left of it where the gradient is 0."""
+    opt, zero, warmup = ss.chain(scale_by_ademamix(beta3=beta3, beta3_warmup=20), ss.descend(0.1)), np.zeros(1), 20
+    state = {"step": 0, "m": zero, "m_slow": np.ones(1), "v": zero}
+
+    def life(b):
+        return np.log(0.5) / np.log(b) - 1
+
+    for t in range(1, 25):
+        before = state["m_slow"]
+        _, state = opt.step(zero, zero, state)
+        w = min(t / warmup, 1)
+        expected = (1 - w) * life(0.9) + w * life(beta3)
+        assert life((state["m_slow"] / before)[0]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_yogi_stays_positive_and_moves_no_faster_than_adam():
+    """Card C4: v > 0; it falls by (1 - beta2) g^2 at most."""
+    before = np.full((6, 7), 1e-6)
+    for t, (_, state) in enumerate(states(ss.yogi()), start=1):
+        g = SEQUENCE.gradient({}, t)["w"]
+        assert (state["v"] > 0).all()
+        assert (np.abs(state["v"] - before) <= 0.001 * g * g * (1 + 1e-9) + 1e-18).all()
+        before = state["v"]
+
+
+def test_signs_of_zero_and_nan():
+    """Card C13: sign(0) is 0, and NaN stays NaN."""
+    opt, g = ss.signum(1.0, beta=0.0), np.array([0.0, -0.0, np.nan, -2.0])
+    found, _ = opt.step(np.zeros(4), g, opt.init(np.zeros(4)))
+    np.testing.assert_array_equal(found, [0.0, 0.0, np.nan, 1.0])
+
+
+def test_descent_follows_the_regularised_flow():
+    """Part A, 10: on a quadratic, to the third order of lr in each step, the plain flow to the second."""
+    curvature, off = np.array([0.5, 1.0, 2.0]), {}
+    for lr in (0.02, 0.01):
+        opt, p = ss.sgd(lr), np.ones(3)
+        moved, _ = opt.step(p, curvature * p, opt.init(p))
+        for name, slope in (("flow", curvature), ("regularised", curvature + lr / 2 * curvature**2)):
+            off.setdefault(name, []).append(np.abs(moved - np.exp(-lr * slope)))
+    assert np.allclose(off["flow"][0] / off["flow"][1], 4, rtol=0.03)
+    assert np.allclose(off["regularised"][0] / off["regularised"][1], 8, rtol=0.05)
