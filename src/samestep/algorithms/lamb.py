@@ -4,6 +4,7 @@ You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 min
 
     u = m_hat / (sqrt(v_hat) + eps) + weight_decay p      m_hat, v_hat as in Adam
     p <- p - lr phi(|p|) / |u| u                          the ratio is 1 where |p| or |u| is 0; clip: at most 1
+    without grad_averaging m <- beta1 m + g
 """
 
 from ..constructor import named
