@@ -571,6 +571,26 @@ def test_a_page_that_returns_another_shape_is_refused(backend, donate):
         opt.step(params, grads, opt.init(params), donate=donate)
 
 
+@optree.register_pytree_node_class(namespace=GLOBAL)
+class Strict(Linear):
+    """As a dataclass is whose fields are checked."""
+
+    def __init__(self, weight, bias):
+        if not all(isinstance(x, np.ndarray | ss.RowSparse | None) for x in (weight, bias)):
+            raise TypeError("fields are arrays")
+        super().__init__(weight, bias)
+
+
+@pytest.mark.parametrize("grad", [values(3), ss.RowSparse([1], values(3, (1, 6)))], ids=["dense", "rows"])
+def test_a_container_that_takes_no_counts_leaves_what_was_donated(grad):
+    opt, params = ss.adam(0.1), Strict(values(1), values(2))
+    state = opt.init(params)
+    before = bits((params, state))
+    with pytest.raises(TypeError, match="fields are arrays"):
+        opt.step(params, Strict(None, grad), state, donate=True)
+    assert bits((params, state)) == before
+
+
 def test_tied_weights_are_refused_at_init():
     x = values(1)
     for tied in ({"a": x, "b": x}, {"a": x, "b": x[:2]}, {"a": x[1:3], "b": x.T}):

@@ -754,3 +754,10 @@ def test_a_variance_that_rounding_makes_negative_is_zero_or_seen():
             found.append(params)
     seen = np.isnan(found[1])
     assert seen.any() and np.isfinite(found[0]).all() and (found[0] == found[1])[~seen].all()
+
+
+def test_restart_takes_names_of_slots():
+    opt, p = ss.sgd(0.1, momentum=0.9), np.ones(2)
+    for wrong in (3, [3, "m"]):
+        with pytest.raises(StateError, match=r"reset names slots of the state, 'm'; got 3"):
+            opt.restart(p, opt.init(p), wrong)

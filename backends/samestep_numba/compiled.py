@@ -58,6 +58,7 @@ class CompiledNumba:
     def __init__(
         self, program: Program, signature: Signature, shapes: Sequence[tuple[int, ...]], memory: Memory
     ) -> None:
+        threads.num_threads()  # what is wrong with it is said before anything is written
         self.memory = memory
         stages = Stages(program)
         self.stages: tuple[Stage, ...] = stages.fused

@@ -81,11 +81,14 @@ class Clock:
         return Row(branch, count + ahead, tuple(v if isinstance(v, float) else float(v[leaf]) for v in values))
 
     def after(self, works: Sequence[Work]) -> dict[str, Any]:
-        """The count and the number slots after the step."""
-        return {states.STEP: self.counted(), **{slot: self._new(slot, works) for slot in self.slots}}
+        """The number slots after the step."""
+        return {slot: self._new(slot, works) for slot in self.slots}
 
     def counted(self) -> Any:
-        """The count after the step: one int while all leaves agree."""
+        """The count after the step: one int while all leaves agree.
+
+        To be asked before anything is written: a container may refuse to hold ints.
+        """
         plan = self.plan
         if isinstance(self.counts, int) and (plan.all_awake or not plan.batches):
             return self.counts + (1 if plan.all_awake else 0)

@@ -232,6 +232,7 @@ def step(
                 node = work.batch.program.outputs[slot]
                 for k, i in enumerate(work.batch.leaves) if not node.is_array else ():
                     new[slot][i] = as_before(plan.library, run.xp, work.value(k, node), new[slot][i])
+        after = libraries.carried(plan.library, clocks.after(works, run.xp))
         if donate:
             for name, old in {"p": leaves, **slots}.items():
                 new[name] = [
@@ -239,7 +240,6 @@ def step(
                 ]
         elif not recorded:
             plan.library.keep(new["p"], leaves)
-        after = libraries.carried(plan.library, clocks.after(works, run.xp))
         trees_ = {name: trees.rebuild(spec, values) for name, values in new.items()}
         return trees_["p"], {key: after[key] if key in after else trees_[key] for key in state}
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import checks, libraries
 from . import params as trees
+from . import state as states
 from .chain import Chain
 from .dtypes import COMPLEX, COMPUTE, dtype_name, name
 from .elementwise import culprit, in_the_way
@@ -143,8 +144,9 @@ def step(
         split = [_gradient(library, leaves[p.leaf], given[p.leaf], summed.get(p.leaf), p) for p in pieces]
         seen, virtual = table.gathered(pieces, split)
         bounds = [bind(batch, seen.params, split, seen.slots, donate) for batch in seen.plan.batches]
+        count = {states.STEP: table.clock.counted()}
         moved, after = stepper.finish(seen._replace(bounds=bounds), seen.params, virtual, donate, overrides)
-        return table.scattered(pieces, moved, after, donate)
+        return table.scattered(pieces, moved, after | count, donate)
 
 
 def evaluated(stepper: Stepper, leaves: list, spec: Any, state: Any, point: str) -> Any:

@@ -224,7 +224,7 @@ class Table:
             self.library.keep(found, self.leaves)
         new = {slot: self.put_back(pieces, old, state[slot], donate) for slot, old in self.slots.items()}
         after: dict[str, Any] = {slot: trees.rebuild(spec, values) for slot, values in new.items()}
-        after[states.STEP] = self.clock.counted()
+        after[states.STEP] = state[states.STEP]
         for slot in self.clock.slots:
             shared = slot in self.shared
             after[slot] = state[slot] if shared else self._numbers_after(slot, pieces, state[slot], donate)

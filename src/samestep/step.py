@@ -195,11 +195,12 @@ class Stepper:
         self.must_be_read(plan, overrides)
         givens = self.givens(overrides)
         clock = Clock(self.branches, plan, state)
+        counted = clock.counted()
         works = self._works(plan, seen.bounds, clock.rows(), seen.slots, givens)
         number = self.numbers_at(overrides, known=True)
         stored = drive(plan, works, number)
         new_params, slots = self._result(seen, works, stored, params, state, donate)
-        after = clock.after(works)
+        after = {states.STEP: counted, **clock.after(works)}
         return new_params, {key: after[key] if key in after else slots[key] for key in state}
 
     def _take_turns(self, plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +97,10 @@ def restarted(optimizer: Optimizer, params: Any, state: Any, reset: Sequence[str
     if reset is None:
         chosen = {part.qualify(s) for part, s in declared if part.restarts(s, None)}
     else:
-        chosen = {reset} if isinstance(reset, str) else set(reset)
+        chosen = set(reset) if isinstance(reset, Iterable) and not isinstance(reset, str) else {reset}
         if not chosen <= set(fresh) - {states.STEP}:
             has = names(sorted(set(fresh) - {states.STEP}))
-            raise StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen))}")
+            raise StateError(f"reset names slots of the state, {has}; got {names(sorted(chosen, key=str))}")
         hang = chosen.union(*(program.clocked for program in plan.programs if program is not None))
         chosen |= {part.qualify(s) for part, s in declared if part.restarts(s, hang)}
     if chosen & _of(optimizer, "full"):

@@ -8,8 +8,10 @@ import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 
+import samestep as ss
 from samestep_numba import threads
 from samestep_numba.threads import num_threads, run, use_threads
 
@@ -436,3 +438,12 @@ def test_done_that_stays_false_is_no_reason_to_leave():
     with threads.use_threads(2):
         threads.run(work, [(i, i + 1) for i in range(4)], lambda: False)
     assert sorted(ended) == [0, 1, 2, 3]
+
+
+def test_a_wrong_number_is_refused_before_a_step_writes(monkeypatch):
+    monkeypatch.setenv(threads.VARIABLE, "many")
+    monkeypatch.setattr(threads, "_default", None)
+    p = np.ones(3)
+    with ss.use_backend("numba"), pytest.raises(ValueError, match=r"\$SAMESTEP_NUM_THREADS is 'many'"):
+        ss.adam(0.1).step(p, np.ones(3), ss.adam(0.1).init(p), donate=True)
+    assert p.tolist() == [1.0, 1.0, 1.0]
