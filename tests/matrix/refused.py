@@ -1,0 +1,206 @@
+"""The one table of what does not go together: every other pair of the matrix is accepted, and equal to plain NumPy.
+
+A row refuses each of `these` modifiers with each of `those` optimizers or modifiers. `says` stands in the error that a
+user reads; `why` is the reason, from the mathematics or from api.md. Modifiers refuse each other in both orders, but
+where `these` must not stand first.
+"""
+
+from typing import NamedTuple
+
+import samestep as ss
+
+OPTIMIZERS = tuple(name for name in ss.__all__ if hasattr(getattr(ss, name), "pages"))
+DIRECTIONS = ("agd", "cautious", "monitor_sigma", "sign", "trust_ratio")
+FREE = ("schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd")
+SNAPSHOTS = ("katyusha", "l_katyusha", "l_svrg", "natasha", "svrg")  # they have one of their own
+RULED = ("ftrl_proximal", "mirror_descent")  # a rule in them says h
+OWN_STEP = (  # their last formula is not p - lr u
+    *("adafactor", "amos", "asgd", "dadapt_adam", "egd", "egd_pm", "ftrl", *RULED, "katyusha", "l_katyusha", "lars"),
+    *("madgrad", "natasha", "rprop", *FREE),
+)
+NO_DIRECTION = (*("amos", "asgd", "egd", "egd_pm", "ftrl", *SNAPSHOTS, "madgrad", "rprop", *FREE, "sgd"),)
+OWNERS = ("amos", "ftrl", "katyusha", "l_katyusha", "madgrad", "natasha", *FREE)  # the page says why: `alone`
+GATES = ("accumulate", "loss_scaling", "skip_nonfinite", "unscale")
+HIDDEN = ("hidden_accumulation", "hidden_accumulation, fewer updates")
+
+
+class Refusal(NamedTuple):
+    """Some pairs, and one reason."""
+
+    these: tuple[str, ...]
+    those: tuple[str, ...]
+    says: str
+    why: str
+    ordered: bool = False  # these before those; the other way round they go together, or stand in another row
+
+
+TABLE = [
+    Refusal(
+        DIRECTIONS,
+        ("amos",),
+        "takes no direction part",
+        "api.md, Chain. Its decay is derived from the size of its own step (Tian, Parikh, 2022).",
+    ),
+    Refusal(
+        DIRECTIONS,
+        ("ftrl",),
+        "takes no direction part",
+        "api.md, Chain. z is the sum of all gradients, and p the argmin of it: what is no gradient has no place in it.",
+    ),
+    Refusal(
+        DIRECTIONS,
+        ("madgrad",),
+        "takes no direction part",
+        "Dual averaging, as ftrl: s and n are sums of gradients and of their squares, from the first one on.",
+    ),
+    Refusal(
+        DIRECTIONS,
+        ("katyusha", "l_katyusha"),
+        "takes no direction part",
+        "api.md, Chain. The gradient is taken between p, z and the snapshot, with weights that fit z's own step.",
+    ),
+    Refusal(
+        DIRECTIONS,
+        ("natasha",),
+        "takes no direction part",
+        "Each sub-epoch ends at the mean of its own iterates, which are those of the reduced gradient.",
+    ),
+    Refusal(
+        DIRECTIONS,
+        FREE,
+        "takes no direction part",
+        "api.md, Chain. z moves by the gradient at p, a mean of z and x: the proof of the average is of gradients.",
+    ),
+    Refusal(
+        ("monitor_sigma",),
+        tuple(name for name in OPTIMIZERS if name not in (*OWNERS, *RULED)),
+        "write one of samestep.rules",
+        "sigma is the change of h, the inverse step size of a rule; only the composition's optimizers have a rule.",
+    ),
+    Refusal(
+        ("kahan", "amos_schedule"),
+        OWN_STEP,
+        "takes the place of descend, which this chain lacks",
+        "It is another form of the step p - lr u, and these move p by another formula.",
+    ),
+    Refusal(
+        ("kahan",),
+        ("amos_schedule",),
+        "takes the place of descend, which this chain lacks",
+        "Two steps along one direction: each is a form of p - lr u.",
+    ),
+    Refusal(
+        ("snapshot_by_coin", "snapshot_every"),
+        SNAPSHOTS,
+        "a chain has one of them",
+        "api.md, Optimizers: a step takes the gradient at one snapshot, and the optimizer has its own.",
+    ),
+    Refusal(
+        ("snapshot_by_coin",),
+        ("snapshot_every",),
+        "a chain has one of them",
+        "api.md, Optimizers: a step takes the gradient at one snapshot.",
+    ),
+    Refusal(
+        ("warm_restart", "lookahead, reset"),
+        (*SNAPSHOTS, "snapshot_by_coin", "snapshot_every"),
+        "cannot bring the full gradient at a new snapshot",
+        "Started again, a snapshot is at p, and its full gradient is not known within a step: restart, and refresh.",
+    ),
+    Refusal(
+        ("reduce_on_plateau",),
+        ("agd", "l_katyusha"),
+        "which only a step has",
+        "The point of their query hangs on lr, and lr on the metric that the next step is told: after the query.",
+    ),
+    # hidden accumulation: slots that are s <- c s + h(g) with h linear or a square take in each gradient of a step
+    Refusal(
+        ("hidden_accumulation",),
+        NO_DIRECTION,
+        "needs a direction part that keeps a mean of the gradient",
+        "It needs a mean of gradients that moves p; here the gradient itself does, or sums that also are p's.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        (
+            *("adafactor", "adagrad", "c_adamw", "lars", "muon", "nadam", "online_rmsprop", "rmsprop"),
+            *("sc_adagrad", "sc_rmsprop", "simplified_ademamix", "sm3", *RULED, "cautious"),
+        ),
+        "it reads the gradient, and not only slots",
+        "The direction has the gradient itself in it, of which only the last of k is there when p moves.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        ("c_lion", "dog", "dowg", "lion"),
+        "it reads a slot as it was before",
+        "The direction has the mean without the last gradient in it; in parts there is no such mean.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        ("adadelta", "adamax", "adashift", "dadapt_adam", "eg_gains", "padam", "prodigy", "yogi"),
+        "does not become a number times itself and something without it",
+        "A maximum, a product, a queue or a sign of the slot is no recurrence c s + h(g): its parts do not add up.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        ("adabelief", "adan", "adopt", "came", "laprop", "mars", "novograd", "agd", "monitor_sigma"),
+        "which a cycle completes last",
+        "What the slot takes in is made of another slot, which is whole only when all k gradients are in.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        ("shampoo", "soap"),
+        "neither linear in the gradient nor in its square",
+        "Products of different entries of g: what k gradients add up to is not known of each alone.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        ("monitor",),
+        "of which only the last part is known",
+        "It shows the norm of the gradient of a step, which is in no slot.",
+    ),
+    Refusal(
+        HIDDEN,
+        GATES,
+        "it must stand before hidden_accumulation",
+        "api.md, State: what gates has an inner clock for all behind it; here each of the k calls must be one of it.",
+        ordered=True,
+    ),
+    Refusal(
+        ("warm_restart",),
+        HIDDEN,
+        "it must stand before what restarts others",
+        "A restart in the midst of k calls would leave a slot with less than a whole step in it.",
+        ordered=True,
+    ),
+    Refusal(
+        ("hidden_accumulation, fewer updates",),
+        ("warm_restart",),
+        "which has the last word on 'restart'",
+        "The slots step with each gradient and p with the k-th: whose count a restart waits for is not said.",
+        ordered=True,
+    ),
+    Refusal(
+        ("hidden_accumulation, fewer updates",),
+        ("lookahead, reset",),
+        "which has the last word on 'reset'",
+        "The slots step with each gradient and p with the k-th: whose count a restart waits for is not said.",
+    ),
+    Refusal(
+        ("hidden_accumulation",),
+        ("hidden_accumulation, fewer updates",),
+        "it must stand before hidden_accumulation",
+        "Both say in which call p moves.",
+    ),
+]
+
+
+def pairs(modifiers):
+    """(what stands first, the other): its row of the table. An optimizer stands second."""
+    found = {}
+    for row in TABLE:
+        for a in row.these:
+            for b in row.those:
+                for pair in [(a, b)] if row.ordered or b not in modifiers else [(a, b), (b, a)]:
+                    assert found.setdefault(pair, row) is row, f"{pair} stands in two rows"
+    return found
