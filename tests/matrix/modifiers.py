@@ -142,8 +142,8 @@ def agd(s, c):
     c.u = s["m"] = {k: 0.9 * s["m"][k] + u if "m" in s else u for k, u in c.u.items()}
 
 
-def ahead(s, params, lr):
-    return {"x": {k: p - lr * 0.9 * s["m"][k] for k, p in params.items()} if "m" in s else params}
+def ahead(s, c):
+    return {"x": {k: p - c.lr * 0.9 * s["m"][k] for k, p in c.p.items()} if "m" in s else c.p}
 
 
 def monitor_sigma(s, c):
@@ -163,6 +163,15 @@ def slow(s, c):
     last = s.setdefault("slow", c.start)
     if c.t % 4 == 0:
         c.p = s["slow"] = {k: x + 0.3 * (c.p[k] - x) for k, x in last.items()}
+
+
+def snapshot_at_random(s, c):
+    """Every fifth step goes back to where the last one began whose coin said so."""
+    s.setdefault("snapshot", c.start)
+    s["chosen"] = c.start if COINS[c.n] else s.get("chosen", c.start)
+    s["due"] = c.t % 5 == 0
+    if s["due"]:
+        c.p = s["snapshot"] = s["chosen"]
 
 
 def ema(s, c):
@@ -285,6 +294,10 @@ ROWS = {
     "decay, independent": before(
         lambda: [ss.decay(0.01, mode="independent", name="b")], stages.shrink(lambda lr: 1 - 0.01)
     ),
+    "decay, cautious": before(
+        lambda: [ss.decay(0.1, mode="cautious", name="d")],
+        update(lambda s, p, u, x: np.where(u * p > 0, p * (1 - x.lr * 0.1), p)),
+    ),
     "amos_schedule": behind(
         lambda: [ss.amos_schedule(eta=0.5, speed=0.3, q=0.5, name="fall")],
         update(amos_schedule, replaces="descend"),
@@ -302,6 +315,12 @@ ROWS = {
         lambda: [ss.lookahead(4, 0.3, reset="state", name="again")],
         again(4, warm=False),
         Stage("update", slow, shows={"again.slow": "slow"}, **SLOW),
+    ),
+    "snapshot_at_random": behind(
+        lambda: [ss.variance_reduced(name="drawn"), ss.snapshot_at_random(every=5, name="drawn")],
+        stages.REDUCED,
+        Stage("update", snapshot_at_random, query=stages.at_snapshot, at=of("snapshot"), snapshot=True),
+        coin=COINS,
     ),
     "snapshot_by_coin": behind(
         lambda: [ss.variance_reduced(name="toss"), ss.snapshot_by_coin(name="toss")],
@@ -331,6 +350,7 @@ ROWS = {
 }
 # what of the catalogue stands in the rows of others
 WITHIN = {
+    "agd_velocity": "a row of the optimizers: it is their last formula",
     "decay": "decay, coupled",
     "descend": "the last formula of most optimizers",
     "monitor_step": "monitor",

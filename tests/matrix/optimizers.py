@@ -255,8 +255,8 @@ def greedy(s, p, u, x):
     return np.where(abs(z) <= 0.01, 0.0, -(z - np.sign(z) * 0.01) / x.h)
 
 
-def between(s, params, tau):
-    near = {k: (s.get("z", params)[k], s.get("snapshot", params)[k], p) for k, p in params.items()}
+def between(s, c, tau):
+    near = {k: (s.get("z", c.start)[k], s.get("snapshot", c.start)[k], p) for k, p in c.p.items()}
     return {k: tau * z + x / 2 + (0.5 - tau) * p for k, (z, x, p) in near.items()}
 
 
@@ -264,13 +264,13 @@ def katyusha(every):
     def tau(s):
         return 2 / (s.get("steps", 0) // every + 4)
 
-    def query(s, params, lr):
-        return {"x": between(s, params, tau(s)), "snapshot": s.get("snapshot", params)}
+    def query(s, c):
+        return {"x": between(s, c, tau(s)), **stages.at_snapshot(s, c)}
 
     def run(s, c):
         s.setdefault("snapshot", c.start)
         old, here = s.setdefault("z", c.start), tau(s)
-        x = between(s, c.p, here)
+        x = between(s, c, here)
         s["z"] = {k: z - c.lr / (3 * here) * c.u[k] for k, z in old.items()}
         c.p = {k: x[k] + here * (s["z"][k] - z) for k, z in old.items()}
         s["epoch"], s["steps"] = [*s.get("epoch", []), c.p], s.get("steps", 0) + 1
@@ -279,19 +279,19 @@ def katyusha(every):
             s["snapshot"] = {k: sum(p[k] for p in s["epoch"]) / every for k in c.p}
             s["epoch"] = []
 
-    return Stage("update", run, query=query, at=lambda s, params: s.get("snapshot", params))
+    return Stage("update", run, query=query, at=lambda s, params: s.get("snapshot", params), snapshot=True)
 
 
 def l_katyusha(n, convexity):
     def theta(lr):
         return min(sqrt(2 * convexity * lr * n / 3), 0.5)
 
-    def query(s, params, lr):
-        return {"x": between(s, params, theta(lr)), "snapshot": s.get("snapshot", params)}
+    def query(s, c):
+        return {"x": between(s, c, theta(c.lr)), **stages.at_snapshot(s, c)}
 
     def run(s, c):
         s.setdefault("snapshot", c.start)
-        old, here, x = s.setdefault("z", c.start), theta(c.lr), between(s, c.p, theta(c.lr))
+        old, here, x = s.setdefault("z", c.start), theta(c.lr), between(s, c, theta(c.lr))
         eta, sigma = 1 / (3 * here), convexity * c.lr
         s["z"] = {k: (eta * sigma * x[k] + z - eta * c.lr * c.u[k]) / (1 + eta * sigma) for k, z in old.items()}
         s["due"] = COINS[c.n]
@@ -299,7 +299,7 @@ def l_katyusha(n, convexity):
             s["snapshot"] = c.p
         c.p = {k: x[k] + here * (s["z"][k] - z) for k, z in old.items()}
 
-    return Stage("update", run, query=query)
+    return Stage("update", run, query=query, snapshot=True)
 
 
 def natasha(every, parts, sigma):
@@ -318,7 +318,7 @@ def natasha(every, parts, sigma):
             s["snapshot"] = c.p
 
     at = lambda s, params: s.get("centre", params)  # noqa: E731
-    return Stage("update", run, query=stages.at_snapshot, at=at)
+    return Stage("update", run, query=stages.at_snapshot, at=at, snapshot=True)
 
 
 def laprop(s, p, g, x):
@@ -333,6 +333,11 @@ def lars(s, p, g, x):
 def velocity(s, p, u, x):
     s["m"] = 0.9 * s.get("m", 0.0) + x.lr * u
     return p - s["m"]
+
+
+def ahead(s, c):
+    """Where the velocity leads."""
+    return {"x": {k: p - 0.9 * s.get(k, {}).get("m", 0.0) for k, p in c.p.items()}}
 
 
 def lion(beta1, beta2):
@@ -585,6 +590,7 @@ ROWS = {
             "yogi": moved(yogi),
         }.items()
     },
+    "agd_velocity": Row(lambda: ss.chain(ss.agd_velocity(LR)), [update(velocity, query=ahead)]),
     "adafactor": Row(lambda: ss.adafactor(LR), [Stage("direction", adafactor), TAKEN]),
     "adamw": Row(lambda: ss.adamw(LR), [direction(adam()), stages.shrink(lambda lr: 1 - lr * 0.01), DESCEND]),
     "adax": Row(lambda: ss.adax(LR), [stages.gradient(lambda s, p, g, x: g + 5e-4 * p), direction(adax), DESCEND]),

@@ -14,11 +14,11 @@ DIRECTIONS = ("agd", "cautious", "monitor_sigma", "sign", "trust_ratio")
 FREE = ("schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd")
 SNAPSHOTS = ("katyusha", "l_katyusha", "l_svrg", "natasha", "svrg")  # they have one of their own
 RULED = ("ftrl_proximal", "mirror_descent")  # a rule in them says h
-OWN_STEP = (  # their last formula is not p - lr u
-    *("adafactor", "amos", "asgd", "dadapt_adam", "egd", "egd_pm", "ftrl", *RULED, "katyusha", "l_katyusha", "lars"),
-    *("madgrad", "natasha", "rprop", *FREE),
+TAKEN = ("snapshot_at_random", "snapshot_by_coin", "snapshot_every")
+UPDATES = (  # they have no direction, and their formula is not p - lr u
+    *("agd_velocity", "amos", "asgd", "egd", "egd_pm", "ftrl", "katyusha", "l_katyusha", "madgrad", "natasha", "rprop"),
+    *FREE,
 )
-NO_DIRECTION = (*("amos", "asgd", "egd", "egd_pm", "ftrl", *SNAPSHOTS, "madgrad", "rprop", *FREE, "sgd"),)
 OWNERS = ("amos", "ftrl", "katyusha", "l_katyusha", "madgrad", "natasha", *FREE)  # the page says why: `alone`
 GATES = ("accumulate", "loss_scaling", "skip_nonfinite", "unscale")
 HIDDEN = ("hidden_accumulation", "hidden_accumulation, fewer updates")
@@ -73,13 +73,13 @@ TABLE = [
     ),
     Refusal(
         ("monitor_sigma",),
-        tuple(name for name in OPTIMIZERS if name not in (*OWNERS, *RULED)),
+        ("agd_velocity", *(name for name in OPTIMIZERS if name not in (*OWNERS, *RULED))),
         "write one of samestep.rules",
         "sigma is the change of h, the inverse step size of a rule; only the composition's optimizers have a rule.",
     ),
     Refusal(
         ("kahan", "amos_schedule"),
-        OWN_STEP,
+        (*UPDATES, "adafactor", "dadapt_adam", "lars", *RULED),
         "takes the place of descend, which this chain lacks",
         "It is another form of the step p - lr u, and these move p by another formula.",
     ),
@@ -90,20 +90,23 @@ TABLE = [
         "Two steps along one direction: each is a form of p - lr u.",
     ),
     Refusal(
-        ("snapshot_by_coin", "snapshot_every"),
+        TAKEN,
         SNAPSHOTS,
         "a chain has one of them",
         "api.md, Optimizers: a step takes the gradient at one snapshot, and the optimizer has its own.",
     ),
-    Refusal(
-        ("snapshot_by_coin",),
-        ("snapshot_every",),
-        "a chain has one of them",
-        "api.md, Optimizers: a step takes the gradient at one snapshot.",
+    *(
+        Refusal(
+            (one,),
+            TAKEN[i + 1 :],
+            "a chain has one of them",
+            "api.md, Optimizers: a step takes one gradient at a snapshot.",
+        )
+        for i, one in enumerate(TAKEN[:-1])
     ),
     Refusal(
         ("warm_restart", "lookahead, reset"),
-        (*SNAPSHOTS, "snapshot_by_coin", "snapshot_every"),
+        (*SNAPSHOTS, *TAKEN),
         "cannot bring the full gradient at a new snapshot",
         "Started again, a snapshot is at p, and its full gradient is not known within a step: restart, and refresh.",
     ),
@@ -113,10 +116,34 @@ TABLE = [
         "which only a step has",
         "The point of their query hangs on lr, and lr on the metric that the next step is told: after the query.",
     ),
+    Refusal(
+        ("agd",),
+        ("prodigy",),
+        "which only a step has",
+        "The point is lr ahead, and Prodigy makes its lr of the gradient: after the query.",
+    ),
+    Refusal(
+        ("agd",),
+        ("adafactor", "dadapt_adam", "mirror_descent"),
+        "is lr ahead, but no part behind it moves p by lr u",
+        "The point is where a step of lr along the momentum leads, and theirs is another step.",
+    ),
+    Refusal(
+        ("agd",),
+        ("agd_velocity",),
+        "a chain has one of them",
+        "api.md, Optimizers: x is one point.",
+    ),
+    Refusal(
+        ("decay, cautious",),
+        ("agd_velocity", "katyusha", "l_katyusha"),
+        "which only a step has",
+        "Which entries decay before the step hangs on the gradient, and the point of their query on the decayed p.",
+    ),
     # hidden accumulation: slots that are s <- c s + h(g) with h linear or a square take in each gradient of a step
     Refusal(
         ("hidden_accumulation",),
-        NO_DIRECTION,
+        (*UPDATES, "l_svrg", "sgd", "svrg"),
         "needs a direction part that keeps a mean of the gradient",
         "It needs a mean of gradients that moves p; here the gradient itself does, or sums that also are p's.",
     ),

@@ -6,6 +6,7 @@ returns False where nothing behind it is to happen in this call.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -25,7 +26,8 @@ class Stage:
     first: bool = False  # it takes the second gradient: before all others
     keeps: tuple = ()  # what of its memory no restart empties,
     lasts: tuple = ()  # or a warm one alone
-    query: Callable | None = None  # (s, params, lr) -> points
+    query: Callable | None = None  # (s, c) -> points, before it runs
+    snapshot: bool = False  # it says where the second gradient is taken, and when that is due
     at: Callable | None = None  # (s, params) -> what eval_params gives
     shows: dict = field(default_factory=dict)  # slots of the state: what they are of the memory
     name: str = ""
@@ -111,11 +113,11 @@ def snapshot(moved, at=None):
         if s["due"]:
             s["snapshot"] = c.p
 
-    return Stage("update", run, query=at_snapshot, at=at)
+    return Stage("update", run, query=at_snapshot, at=at, snapshot=True)
 
 
-def at_snapshot(s, params, lr):
-    return {"snapshot": s.get("snapshot", params)}
+def at_snapshot(s, c):
+    return {"snapshot": s.get("snapshot", c.start)}
 
 
 class Call(SimpleNamespace):
@@ -141,6 +143,7 @@ class Reference:
             stages[next(i for i, other in enumerate(stages) if other.name == stage.replaces)] = stage
         stages.sort(key=lambda stage: (KINDS.index(stage.kind), stage.kind == "gradient" and not stage.first))
         self.both = [(stage, {}) for stage in stages]
+        self.master = next((s for stage, s in self.both if stage.leads), None)
         self.lr, self.halves, self.full, self.n, self.again = lr, halves, None, 0, []
 
     def points(self, params):
@@ -149,51 +152,57 @@ class Reference:
             for stage, s in self.both[place + 1 :]:
                 for key in set(s).difference(stage.keeps, () if warm else stage.lasts):
                     del s[key]
-        found = {"x": params}
-        for stage, s in self.both:
+        self.again, found = [], {"x": params}
+        last = max((i for i, (stage, _) in enumerate(self.both) if stage.query), default=-1)
+        c = self._call(params, *[{k: 0 * p for k, p in params.items()}] * 2)  # the gradients are not known yet
+        for stage, s in self._in_order(c, self.both[: last + 1]):
             if stage.query:
-                found |= stage.query(s, params, self.lr)
+                found |= stage.query(s, c)
+            stage.run(deepcopy(s), c)
         return found
 
-    def _keepers(self):
-        return [s for stage, s in self.both if stage.query and stage.kind == "update"]
+    def _snapshots(self):
+        return [s for stage, s in self.both if stage.snapshot]
 
     def due(self):
-        return any(s.get("due", True) for s in self._keepers())
+        return any(s.get("due", True) for s in self._snapshots())
 
     def refresh(self, full):
         self.full = full
-        for s in self._keepers():
+        for s in self._snapshots():
             s["due"] = False
 
     def wide(self, tree):
         return {k: x.astype(np.float32 if self.halves else np.float64) for k, x in (tree or {}).items()}
 
-    def step(self, params, grads, second=None):
-        self.n += 1
-        leading = next((s for stage, s in self.both if stage.leads), None)
-        start, grads = (leading or {}).get("master") or self.wide(params), self.wide(grads)
-        c = Call(n=self.n, t=self.n, u=grads, grad=grads, g=None, p=start, start=start, lr=self.lr, h=None)
-        c.second, c.full, c.halves = self.wide(second), self.wide(self.full), self.halves
+    def _call(self, params, grads, second=None):
+        start, grads = (self.master or {}).get("master") or self.wide(params), self.wide(grads)
+        c = Call(n=self.n + 1, t=self.n + 1, u=grads, grad=grads, g=None, p=start, start=start, lr=self.lr, h=None)
+        c.second, c.full, c.halves = self.wide(second), self.wide(self.full or second), self.halves
         c.round = (lambda x: np.asarray(x).astype(np.float16).astype(np.float32)) if self.halves else np.asarray
         c.cycle, c.moves, c.outer, c.again = None, True, None, []
-        if self._run(c) and leading is not None:
-            leading["master"] = c.p
-        new = {k: p.astype(np.float16) for k, p in c.p.items()} if self.halves else c.p
-        self.again = c.again
-        return new
+        return c
 
-    def _run(self, c):
-        kind = "gradient"
-        for c.place, (stage, s) in enumerate(self.both):
+    def step(self, params, grads, second=None):
+        c = self._call(params, grads, second)
+        if self._run(c) and self.master is not None:
+            self.master["master"] = c.p
+        self.n, self.again = c.n, c.again
+        return {k: p.astype(np.float16) for k, p in c.p.items()} if self.halves else c.p
+
+    @staticmethod
+    def _in_order(c, both):
+        """One after the other; those that move the params have a clock of their own."""
+        for c.place, (stage, s) in enumerate(both):
             if c.g is None and stage.kind != "gradient":
                 c.g = c.u
-            if kind != stage.kind == "update":
-                if not c.moves:
-                    return False
-                c.t = c.outer or c.t
-            kind = stage.kind
-            if stage.run(s, c) is False:
+            if c.outer and stage.kind == "update":
+                c.t, c.outer = c.outer, None
+            yield stage, s
+
+    def _run(self, c):
+        for stage, s in self._in_order(c, self.both):
+            if (stage.kind == "update" and not c.moves) or stage.run(s, c) is False:
                 return False
         return True
 
