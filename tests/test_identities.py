@@ -84,3 +84,33 @@ def test_descent_follows_the_regularised_flow():
             off.setdefault(name, []).append(np.abs(moved - np.exp(-lr * slope)))
     assert np.allclose(off["flow"][0] / off["flow"][1], 4, rtol=0.03)
     assert np.allclose(off["regularised"][0] / off["regularised"][1], 8, rtol=0.05)
+
+
+@pytest.mark.parametrize("options", [{}, {"beta2": 0.9, "freq": 3}], ids=str)
+def test_the_blocks_of_shampoo_are_leaves(options):
+    """Card 19: each is preconditioned as if it stood alone; what fits into one block is whole."""
+    sizes = {"matrix": (5, 4), "vector": (7,), "tensor": (4, 2, 5), "small": (3, 2), "scalar": ()}
+    rng = np.random.default_rng(5)
+    params = {name: rng.normal(size=shape) for name, shape in sizes.items()}
+    cut = ss.shampoo(0.1, eps=0.1, momentum=0.9, block=3, **options)
+    plain = ss.shampoo(0.1, eps=0.1, momentum=0.9, **options)
+
+    def pieces(tree):
+        found = {}
+        for name, x in tree.items():
+            for at in np.ndindex(*(-(-n // 3) for n in x.shape)):
+                found[name + "".join(map(str, at))] = x[tuple(slice(3 * i, 3 * i + 3) for i in at)]
+        return found
+
+    state, alone = cut.init(params), pieces({k: v.copy() for k, v in params.items()})
+    of_alone = plain.init(alone)
+    assert state["h0"]["matrix"].shape == (4, 3, 3) and state["h1"]["tensor"].shape == (4, 2, 2)
+    assert cut.state_bytes(params) == sum(
+        x.nbytes for slot, tree in state.items() if slot != "step" for x in tree.values() if x is not None
+    )
+    for _ in range(5):
+        grads = {name: rng.normal(size=shape) for name, shape in sizes.items()}
+        params, state = cut.step(params, grads, state)
+        alone, of_alone = plain.step(alone, pieces(grads), of_alone)
+        for name, x in pieces(params).items():
+            np.testing.assert_allclose(x, alone[name], rtol=1e-12, atol=1e-12)

@@ -9,7 +9,7 @@ algorithm 2. G_i is the gradient with axis i in front and the others flattened, 
     beta2: H_i <- beta2 H_i + (1 - beta2) G_i G_i^T from 0; of H_i / (1 - beta2^t), with eps added to its eigenvalues
     graft: u <- u |s| / |u|; s = g ("sgd"), or g / sqrt(sum of g^2) ("adagrad")
 
-beta2 and grafting are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the Distributed
+beta2, grafting and blocks are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the Distributed
 Shampoo Optimizer", 2023, https://arxiv.org/abs/2309.06497.
 """
 
@@ -18,42 +18,37 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..blocks import cut, identities, joined, sizes, times, turned
 from ..constructor import named
 from ..errors import LeafError
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import count, direction, nonnegative, positive, unit, zeros
-from ..trace.namespace import eye_like
 from .sgd import heavy_ball
 
 
-def _factor(axis, p, *, eps, beta2):
-    """How the factor of an axis starts; a leaf without this axis has none."""
-    return (eps if beta2 is None else 0.0) * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
-
-
-def _root(axis, p):
-    """How the root of an axis starts: it is computed in the first step."""
-    return 0.0 * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
+def _start(name, axis, p, *, eps, beta2, block):
+    """The factors h of an axis, and their roots r, which the first step computes; a leaf without it has none."""
+    scale = eps if name == "h" and beta2 is None else 0.0
+    return scale * identities(p, axis, block) if axis < int(p.ndim) else p
 
 
 def _inverse_root(xp, h, order, eps, shifted):
     values, vectors = xp.linalg.eigh((h + h.mT) / 2)
-    values = values - xp.minimum(xp.min(values, axis=0), 0.0) + eps if shifted else xp.maximum(values, eps)
-    return xp.matmul(vectors * values ** (-1 / order), vectors.mT)
+    least = xp.minimum(xp.min(values, axis=-1, keepdims=True), 0.0) if shifted else None
+    values = values - least + eps if shifted else xp.maximum(values, eps)
+    return xp.matmul(vectors * xp.expand_dims(values ** (-1 / order), axis=-2), vectors.mT)
 
 
-@direction(
-    n=zeros, **{f"{name}{i}": partial(start, i) for name, start in (("h", _factor), ("r", _root)) for i in range(5)}
-)
+@direction(n=zeros, **{f"{name}{i}": partial(_start, name, i) for name in "hr" for i in range(5)})
 def scale_by_shampoo(
     u, n, h0, h1, h2, h3, h4, r0, r1, r2, r3, r4, t, *, eps: positive = 1e-6, max_dim: count = 4096, freq: count = 1,
-    beta2: unit | None = None, graft: Literal["none", "sgd", "adagrad"] = "none",
+    beta2: unit | None = None, graft: Literal["none", "sgd", "adagrad"] = "none", block: count | None = None,
 ):  # fmt: skip
     """The direction of Shampoo; its equations and source: help("samestep.algorithms.shampoo").
 
     Args:
-        eps, max_dim, freq, beta2, graft: as in `shampoo`.
+        eps, max_dim, freq, beta2, graft, block: as in `shampoo`.
 
     >>> import numpy as np, samestep as ss
     >>> list(ss.chain(ss.scale_by_shampoo(max_dim=3), ss.descend(0.1)).init(np.zeros((4, 2))))
@@ -64,20 +59,22 @@ def scale_by_shampoo(
         raise LeafError(f"shampoo has factors for up to 5 axes; a leaf has {rank}: reshape it, or use groups")
     if u.size == 0:
         return {"u": u}
-    kept = [axis for axis in range(rank) if u.shape[axis] <= max_dim]
-    factors, roots, state, g, d = (h0, h1, h2, h3, h4), (r0, r1, r2, r3, r4), {}, u, u
+    number, shape = sizes(u, block)
+    kept = [axis for axis in range(rank) if shape[axis] <= max_dim]
+    factors, roots, state, g = (h0, h1, h2, h3, h4), (r0, r1, r2, r3, r4), {}, cut(xp, u, block)
+    d = g
     for axis in reversed(range(rank)):  # it is the last axis now, and the first after its turn
         if axis in kept:
-            flat, h = xp.reshape(g, (-1, u.shape[axis])), factors[axis]
+            flat, h = xp.reshape(g, (*number, -1, shape[axis])), factors[axis]
             gram = xp.matmul(flat.mT, flat)
             state[f"h{axis}"] = h = h + gram if beta2 is None else beta2 * h + (1 - beta2) * gram
             mean = h if beta2 is None else h / (1 - beta2**t)
             root = _inverse_root(xp, mean, 2 * len(kept), eps, beta2 is not None)
             if freq > 1:
                 state[f"r{axis}"] = root = xp.where((t - 1) % freq == 0, root, roots[axis])
-            d = xp.matmul(d, root)
-        turned = (rank - 1, *range(rank - 1))
-        g, d = xp.permute_dims(g, turned), xp.permute_dims(d, turned)
+            d = times(xp, d, root, number, (*shape[axis + 1 :], *shape[: axis + 1]))
+        g, d = turned(xp, g, number, rank), turned(xp, d, number, rank)
+    d = joined(xp, d, u, block)
     if graft != "none":
         s = u
         if graft == "adagrad":
@@ -97,15 +94,16 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, weight_decay: nonne
         lr: step size, 1e-3.
         eps: the first factors are eps times the identity, and the least eigenvalue is held at it, 1e-6.
         max_dim, freq: a longer axis gets no factor and does not count in k, 4096; steps from one root to the next, 1.
+        block: longer axes are cut into blocks of this length, each with factors of its own, None: not cut.
         beta2: a moving average in place of the sum, None; eps is then added to the eigenvalues.
         graft: the norm of the direction: "none", its own; "sgd", the gradient's; "adagrad", that of AdaGrad's step.
         momentum: m <- momentum m + u moves p; 0 keeps no m.
         weight_decay: decoupled decay; 0 leaves the part out.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis,
-    `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (in a jit every step computes them), `n` for
-    "adagrad", and `m`, in the compute dtype.
+    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis
+    and block, `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (in a jit every step computes them), `n`
+    for "adagrad", and `m`, in the compute dtype.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

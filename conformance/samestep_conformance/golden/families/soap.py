@@ -21,9 +21,9 @@ def _summed(count: int) -> dict[str, Any]:
     return {"betas": (0.9, 1.0)}
 
 
-def _grafted(kind: int) -> Oracle:
+def _grafted(kind: int, block: int = 512) -> Oracle:
     """Roots that come of SVD in every step; vectors it leaves as they are."""
-    named = {"block_size": 512, "shape_interpretation": False, "use_svd": True, "nesterov": False, "matrix_eps": 0.01}
+    named = {"block_size": block, "shape_interpretation": False, "use_svd": True, "nesterov": False, "matrix_eps": 0.01}
     when = {"start_preconditioning_step": 1, "preconditioning_compute_steps": 1}
     called = call("pytorch_optimizer.ScalableShampoo", lr=0.01, betas=(0.9, 0.99), graft_type=kind, **named, **when)
     return Oracle(called, driven=_summed)
@@ -51,6 +51,12 @@ CASES = [
         "shampoo_sgd",
         lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="sgd"),
         _grafted(1),
+        problem="matrix",
+    ),
+    Case(
+        "shampoo_block",
+        lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="sgd", block=3),
+        _grafted(1, block=3),
         problem="matrix",
     ),
     Case(
