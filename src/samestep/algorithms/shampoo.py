@@ -9,7 +9,7 @@ algorithm 2. G_i is the gradient with axis i in front and the others flattened, 
     beta2: H_i <- beta2 H_i + (1 - beta2) G_i G_i^T from 0; of H_i / (1 - beta2^t), with eps added to its eigenvalues
     graft: u <- u |s| / |u|; s = g ("sgd"), or g / sqrt(sum of g^2) ("adagrad")
 
-beta2, grafting and blocks are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the Distributed
+beta2, grafts and blocks are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the Distributed
 Shampoo Optimizer", 2023, https://arxiv.org/abs/2309.06497.
 """
 
