@@ -33,11 +33,12 @@ def _start(name, axis, p, *, eps, beta2, block):
     return scale * identities(p, axis, block) if axis < int(p.ndim) else p
 
 
-def _inverse_root(xp, h, order, eps, shifted):
+def _inverse_root(xp, h, order, eps, shifted, number):
     values, vectors = xp.linalg.eigh((h + h.mT) / 2)
     least = xp.minimum(xp.min(values, axis=-1, keepdims=True), 0.0) if shifted else None
     values = values - least + eps if shifted else xp.maximum(values, eps)
-    return xp.matmul(vectors * xp.expand_dims(values ** (-1 / order), axis=-2), vectors.mT)
+    roots = values ** (-1 / order)
+    return xp.matmul(vectors * (xp.expand_dims(roots, axis=-2) if number else roots), vectors.mT)
 
 
 @direction(n=zeros, **{f"{name}{i}": partial(_start, name, i) for name in "hr" for i in range(5)})
@@ -69,7 +70,7 @@ def scale_by_shampoo(
             gram = xp.matmul(flat.mT, flat)
             state[f"h{axis}"] = h = h + gram if beta2 is None else beta2 * h + (1 - beta2) * gram
             mean = h if beta2 is None else h / (1 - beta2**t)
-            root = _inverse_root(xp, mean, 2 * len(kept), eps, beta2 is not None)
+            root = _inverse_root(xp, mean, 2 * len(kept), eps, beta2 is not None, number)
             if freq > 1:
                 state[f"r{axis}"] = root = xp.where((t - 1) % freq == 0, root, roots[axis])
             d = times(xp, d, root, number, (*shape[axis + 1 :], *shape[: axis + 1]))
