@@ -137,6 +137,7 @@ class BoundTorch:
         size = len(arrays["p"])
         self.leaves: list[dict[Key, Any]] = [{k: _plain(x[i]) for k, x in arrays.items()} for i in range(size)]
         self.calls: dict[torch.device, list[int]] = {}
+        self.inputs: dict[tuple[int, torch.device], tuple[list, Layout]] = {}
         for i, leaf in enumerate(arrays["p"]):
             self.calls.setdefault(leaf.device, []).append(i)
 
@@ -151,9 +152,8 @@ class BoundTorch:
 
     def prepare(self, level: int, hosts: Any, rows: Any, leaves: Any) -> None:
         """Try the last stage: when that of another program has run, what was donated is written over."""
-        for places in self.calls.values():
-            code = self.compiled.codes[level]
-            tried(code, _layout(self._tensors(code, places)))
+        for device in self.calls:
+            tried(self.compiled.codes[level], self._inputs(level, device)[1])
 
     def store(self, level: int, hosts: Any, rows: Any, leaves: Any) -> dict[str, list] | None:
         """Run the last stage; nothing is waited for."""
@@ -174,21 +174,23 @@ class BoundTorch:
         """For each device the leaves that it has, their sums, and what the stage made of each."""
         code, done = self.compiled.codes[level], []
         for device, places in self.calls.items():
-            tensors = self._tensors(code, places)
+            tensors, layout = self._inputs(level, device)
             numbers = self.compiled.table(hosts, np.asarray(rows)[places], leaves[places], device)
-            results = compiled(code, _layout(tensors), donate)(tensors, numbers)
+            results = compiled(code, layout, donate)(tensors, numbers)
             sums = results.pop(0).cpu().numpy() if code.sums else np.empty((len(places), 0))
             names = [key for key, _ in code.makes] if not donate else []
             made = [results[k * len(names) : (k + 1) * len(names)] for k in range(len(places))]
             done.append((places, sums, [dict(zip(names, each, strict=True)) for each in made]))
         return done
 
-    def _tensors(self, code: Code, places: list[int]) -> list:
-        return [self.leaves[i][key] for i in places for key in code.reads]
-
-
-def _layout(tensors: list) -> Layout:
-    return tuple((tuple(x.shape), x.stride(), x.dtype, x.device) for x in tensors)
+    def _inputs(self, level: int, device: torch.device) -> tuple[list, Layout]:
+        """The tensors that a stage reads there, and how they lie: looked at once a step."""
+        if (level, device) not in self.inputs:
+            reads = self.compiled.codes[level].reads
+            tensors = [self.leaves[i][key] for i in self.calls[device] for key in reads]
+            layout = tuple((tuple(x.shape), x.stride(), x.dtype, x.device) for x in tensors)
+            self.inputs[level, device] = tensors, layout
+        return self.inputs[level, device]
 
 
 def _plain(x: Any) -> Any:

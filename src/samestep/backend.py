@@ -28,8 +28,8 @@ class Signature:
 class Bound(Protocol):
     """A compiled program with the arrays of one step.
 
-    One whose last stage can fail (linear algebra) also has `prepare`, with the arguments of `store`: it does all but
-    the writing, and is called for every batch before the first `store`.
+    One whose last stage can fail (linear algebra, shapes) also has `prepare`, with the arguments of `store`: it does
+    all but the writing, and is called for every batch before the first `store`.
     """
 
     def sums(self, level: int, hosts: Any, rows: Any, leaves: Any) -> Any:
