@@ -10,7 +10,7 @@ import numpy as np
 from . import params as trees
 from . import state as states
 from .drive import Row, Work
-from .errors import StateError, names, where
+from .errors import StateError, where
 from .groups import Branch
 from .plan import Batch, Plan
 
@@ -29,21 +29,9 @@ class Clock:
 
     def _by_branch(self, slot: str, value: Any) -> dict[int, float | np.ndarray]:
         """A number slot by branch: a float, or one per leaf once they differ."""
-        if len(self.branches) == 1:
-            by_branch = {0: value}
-        else:
-            chains = [branch.chain for branch in self.branches]
-            having = [i for i, chain in enumerate(chains) if chain is not None and slot in chain.slot_names]
-            wanted = {self.branches[i].pattern for i in having}
-            if not isinstance(value, dict) or set(value) != wanted:
-                raise StateError(
-                    f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r:.80}. "
-                    f"{states.AGAIN}"
-                )
-            by_branch = {i: value[self.branches[i].pattern] for i in having}
         return {
             branch: states.number(v, slot) if trees.is_leaf(v) else self._by_leaf(slot, v, branch)
-            for branch, v in by_branch.items()
+            for branch, v in states.by_branch(self.branches, slot, value).items()
         }
 
     def _by_leaf(self, slot: str, value: Any, branch: int) -> np.ndarray:

@@ -266,7 +266,7 @@ def _prepared(
     numbered = hasattr(state[states.STEP], "dtype")
     xp, pinned = plan.library.inline(state[states.STEP] if numbered else leaves[0]) if leaves else (None, None)
     run = Inline(stepper, plan, xp, overrides)
-    clocks = Clocks(plan, state, [branch.pattern if branch.chain else None for branch in stepper.branches])
+    clocks = Clocks(plan, state, stepper.branches)
     works = []
     for batch in plan.batches:
         bound = bind(batch, leaves, grads, slots, donate=False)

@@ -5,7 +5,7 @@ Each may be known, an int or a float, or a 0-d array of the library.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy as np
 from . import libraries
 from . import params as trees
 from . import state as states
-from .errors import StateError
+from .errors import StateError, where
+from .groups import Branch
 from .plan import Batch, Plan
-from .trace.graph import Node
+from .trace.graph import Node, Program
 
 Number = Any  # a float or a bool; or a 0-d array of the library, float64 or bool
 Values = dict[int, Number]
@@ -43,13 +44,15 @@ class Row:
 class Clocks:
     """Counts and number slots of a state, each of which may be known or not."""
 
-    def __init__(self, plan: Plan, state: Mapping[str, Any], patterns: Sequence[Any]) -> None:
+    def __init__(self, plan: Plan, state: Mapping[str, Any], branches: Sequence[Branch]) -> None:
         self.plan = plan
-        self.patterns = patterns  # of each branch, None where it is frozen
+        self.branches = branches
+        self.patterns = [branch.pattern for branch in branches]
         self.counts = self._by_leaf(state[states.STEP], "'step' of the state")
+        self._all_there("'step' of the state", self.counts, lambda program: True)
         self.shared = trees.is_leaf(state[states.STEP]) and not isinstance(state[states.STEP], dict)
         self.slots = {slot: self._slot(slot, state[slot]) for slot in plan.number_slots}
-        self.as_given = {slot: state[slot] for slot in plan.number_slots if len(patterns) > 1}
+        self.as_given = {slot: state[slot] for slot in plan.number_slots if len(branches) > 1}
         self.next: dict[Any, Any] = {}  # the count of this step, by the count before it
 
     def _by_leaf(self, value: Any, what: str) -> list:
@@ -61,11 +64,16 @@ class Clocks:
 
     def _slot(self, slot: str, value: Any) -> list:
         what = f"slot {slot!r} of the state"
-        if len(self.patterns) == 1:
-            return self._by_leaf(value, what)
-        by_pattern = {pattern: self._by_leaf(v, what) for pattern, v in value.items()}
-        patterns = [self.patterns[leaf.branch] for leaf in self.plan.leaves]
-        return [by_pattern[p][i] if p in by_pattern else None for i, p in enumerate(patterns)]
+        by_branch = states.by_branch(self.branches, slot, value)
+        lists = {branch: self._by_leaf(v, what) for branch, v in by_branch.items()}
+        found = [lists[leaf.branch][i] if leaf.branch in lists else None for i, leaf in enumerate(self.plan.leaves)]
+        self._all_there(what, found, lambda program: slot in program.numbers)
+        return found
+
+    def _all_there(self, what: str, found: list, wanted: Callable[[Program], bool]) -> None:
+        for leaf, program, value in zip(self.plan.leaves, self.plan.programs, found, strict=True):
+            if value is None and program is not None and wanted(program):
+                raise StateError(f"{what} is a number at {where(leaf.path)}; got None. {states.AGAIN}")
 
     def rows(self, batch: Batch, ahead: int) -> list[Row]:
         """The row of each leaf; leaves with the same objects share one."""

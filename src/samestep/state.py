@@ -15,6 +15,7 @@ from .complexes import from_pairs, to_pairs
 from .dtypes import dtype_name, name
 from .errors import HyperparameterError, StateError, names, where
 from .evaluate import library
+from .groups import Branch
 from .page import Part
 from .plan import Leaf, Plan
 from .slots import Slot
@@ -219,6 +220,19 @@ def count(value: Any, what: str) -> int:
     if value < 0:
         raise StateError(f"{what} counts completed steps, so it is at least 0; got {value}. {AGAIN}")
     return value
+
+
+def by_branch(branches: Sequence[Branch], slot: str, value: Any) -> dict[int, Any]:
+    """A number slot as the state has it, for each branch that declares it."""
+    if len(branches) == 1:
+        return {0: value}
+    having = [i for i, branch in enumerate(branches) if branch.chain is not None and slot in branch.chain.slot_names]
+    wanted = {branches[i].pattern for i in having}
+    if not isinstance(value, dict) or set(value) != wanted:
+        raise StateError(
+            f"slot {slot!r} of the state is a dict by pattern with {names(sorted(wanted))}; got {value!r:.80}. {AGAIN}"
+        )
+    return {i: value[branches[i].pattern] for i in having}
 
 
 def number(value: Any, slot: str, path: str | None = None) -> float:

@@ -350,3 +350,19 @@ def test_only_a_number_of_the_state_is_traced():
         plain = optimizer.step(p, p, state)
     near(jax.jit(lambda n: optimizer.step(p, p, {**state, "step": n}))(0), plain)
     near(jax.jit(lambda x: optimizer.step(p, p, {**state, "mu_product": x}))(1.0), plain)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mu_product": 1.0}, "'mu_product' of the state is a dict by pattern with 'b', 'default'"),
+        ({"mu_product": {"b": 1.0}}, "'mu_product' of the state is a dict by pattern with 'b', 'default'"),
+        ({"mu_product": {"b": {"b": None, "w": None}, "default": 1.0}}, "'mu_product' .* is a number at leaf 'b'"),
+        ({"step": {"b": None, "w": 1}}, "'step' of the state is a number at leaf 'b'; got None"),
+    ],
+)
+def test_numbers_of_another_state_are_refused_inside_too(wrong, message):
+    opt = ss.groups({"b": ss.nadam(0.1)}, default=ss.nadam(0.2))
+    params = {"b": jnp.ones(2), "w": jnp.ones(2)}
+    with pytest.raises(StateError, match=message):
+        jax.jit(opt.step)(params, params, opt.init(params) | wrong)
