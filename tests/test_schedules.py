@@ -208,6 +208,9 @@ def test_formulas():
     assert ours(s.wsd(0.1, 0, 0, 60, 0.02, "square")) == pytest.approx(
         [0.02 + 0.08 * (1 - (c / 60) ** 2) for c in COUNTS], abs=TOLERANCE
     )
+    assert ours(s.wsd(0.1, 0, 20, 40, 0.02, "exponential", 4.0)) == pytest.approx(
+        [0.02 + 0.08 * 0.5 ** (max(c - 20, 0) / 10) for c in COUNTS], abs=TOLERANCE
+    )
     assert ours(s.inverse_sqrt(0.1)) == [0.1 / math.sqrt(c + 1) for c in COUNTS]
     assert ours(s.inverse_sqrt(0.1, hold=9)) == pytest.approx([0.1 * 3 / math.sqrt(max(c, 9)) for c in COUNTS])
     assert ours(s.warmup(0.1, 4, early=True))[:5] == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
@@ -245,7 +248,13 @@ def test_all_schedules_are_tested():
     assert public - {schedule.name for schedule in SCHEDULES} == {"wsd", "inverse_sqrt"}
 
 
-MORE = [*SCHEDULES, s.wsd(0.1, 10, 20, 25, shape="sqrt"), s.wsd(0.1, 0, 20, 25), s.inverse_sqrt(0.1, 9)]
+MORE = [
+    *SCHEDULES,
+    s.wsd(0.1, 10, 20, 25, shape="sqrt"),
+    s.wsd(0.1, 10, 20, 25, shape="exponential"),
+    s.wsd(0.1, 0, 20, 25),
+    s.inverse_sqrt(0.1, 9),
+]
 
 
 @pytest.mark.parametrize("schedule", MORE, ids=repr)

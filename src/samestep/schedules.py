@@ -330,25 +330,26 @@ def warmup(xp, c, then: Value, steps: positive, start: float = 0.0, early: bool 
 
 @_schedule
 def wsd(
-    xp,
-    c,
-    value: float,
-    warmup: int,
-    stable: int,
-    decay: positive,
-    end: float = 0.0,
-    shape: Literal["linear", "sqrt", "square", "cosine"] = "linear",
-):
+    xp, c, value: float, warmup: int, stable: int, decay: positive, end: float = 0.0,
+    shape: Literal["linear", "sqrt", "square", "cosine", "exponential"] = "linear", halvings: positive = 10.0,
+):  # fmt: skip
     """Warm up from 0 to `value`, stay, and decay to `end`, in so many steps each; then `end`.
 
-    The decay at q in [0, 1] is 1 - q ("linear"), 1 - sqrt(q) ("sqrt"), 1 - q^2 ("square") or half a wave ("cosine").
+    The decay at q in [0, 1] is 1 - q ("linear"), 1 - sqrt(q) ("sqrt"), 1 - q^2 ("square"), half a wave ("cosine") or
+    0.5^(halvings q) ("exponential", which does not come down to `end`).
 
     >>> import samestep as ss
     >>> [ss.schedules.wsd(1.0, 2, 2, 2)(c) for c in range(8)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
     q = _within(xp, c, warmup + stable, warmup + stable + decay)
-    fall = {"linear": 1 - q, "sqrt": 1 - xp.sqrt(q), "square": 1 - q * q, "cosine": _fall(xp, q)}[shape]
+    fall = {
+        "linear": 1 - q,
+        "sqrt": 1 - xp.sqrt(q),
+        "square": 1 - q * q,
+        "cosine": _fall(xp, q),
+        "exponential": 0.5 ** (halvings * q),
+    }[shape]
     after = end + (value - end) * fall
     return xp.where(c < warmup, value * c / warmup, after) if warmup else after
 
