@@ -444,6 +444,9 @@ def test_options_that_are_other_parts():
     assert ss.padam(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_padam(), *behind)
     assert ss.adabound(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_adabound(lr=0.5), *behind)
     assert ss.novograd(0.5, weight_decay=0.1, decay="decoupled") == ss.chain(ss.scale_by_novograd(), *behind)
+    one, two = ss.decay(0.1, mode="independent"), ss.decay(0.1, mode="proximal")
+    assert ss.adamw(0.5, weight_decay=0.1, decay="independent") == ss.chain(ss.scale_by_adam(), one, ss.descend(0.5))
+    assert ss.adamw(0.5, weight_decay=0.1, decay="proximal") == ss.chain(ss.scale_by_adam(), ss.descend(0.5), two)
     assert ss.lars(0.5, lr_inside=False, always_adapt=False) == ss.sgd(0.5, momentum=0.9)
     assert ss.lamb(0.5, always_adapt=False) == ss.chain(ss.scale_by_adam(eps=1e-6), ss.descend(0.5))
     for opt in (ss.lars(always_adapt=False), ss.lamb(always_adapt=False)):

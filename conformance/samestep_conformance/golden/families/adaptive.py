@@ -145,16 +145,6 @@ CASES = [
         lambda ss: ss.adamw(0.01, beta2=0.9, weight_decay=0.1, amsgrad="post"),
         torch("AdamW", 0.01, betas=(0.9, 0.9), weight_decay=0.1, amsgrad=True),
     ),
-    Case(
-        "adamw_independent",
-        lambda ss: ss.adamw(wave(0.02), weight_decay=0.01, decay="independent"),
-        po("AdEMAMix", wave(0.02), alpha=0.0, weight_decay=0.01, weight_decouple=True, fixed_decay=True),
-    ),
-    Case(
-        "adamw_proximal",
-        lambda ss: ss.adamw(wave(0.02), beta1=0.98, beta2=0.99, weight_decay=0.1, decay="proximal"),
-        timm("adan.Adan", wave(0.02), betas=(0.98, 0.0, 0.99), weight_decay=0.1, foreach=False),
-    ),
     Case("nadam", lambda ss: ss.nadam(0.01), torch("NAdam", 0.01)),
     Case(
         "nadam_coupled",
