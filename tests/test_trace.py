@@ -322,6 +322,10 @@ def test_what_a_page_cannot_read_is_refused_when_it_is_written():
     for name in ("p", "u", "grad", "t", "lr"):
         with pytest.raises(ChainError, match=f"has a slot '{name}', the chain's own name"):
             ss.direction(**{name: ss.zeros})(lambda u: {"u": u})
+    with pytest.raises(ChainError, match=r"eval page of <lambda> reads 'mean': positional"):
+        ss.update(eval=lambda mean: {"p": mean})(lambda p: {"p": p})
+    with pytest.raises(ChainError, match=r"query page of <lambda> has 'ahead', which is no number of the page"):
+        ss.update(query=lambda p, *, ahead: {"x": p})(lambda p: {"p": p})
     with pytest.raises(ChainError, match="a page is a function"):
         ss.direction()(functools.partial(lambda u, k: {"u": u * k}, k=2.0))
     with pytest.raises(ss.HyperparameterError, match=r"weights=\[1\] cannot be hashed"):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import TraceError, names
-from .page import CLOCKS, CONDITIONS, SECOND, STATIC, WRITES, Page, Part
+from .page import CLOCKS, CONDITIONS, SECOND, STATIC, WRITES, Page, Part, keywords, positional
 from .recurrence import Recurrences
 from .slots import Slot, zeros
 from .trace.graph import Kind, Node, Program, Rank, reachable
@@ -64,7 +63,7 @@ class Bus:
         hyper = self._hyper(part)
         values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "start": self.start, "grad": self.grad}
         values |= {} if self.h is None else {"h": self.h}
-        reads = page.reads if function is page.function else _positional(function)
+        reads = page.reads if function is page.function else positional(function)
         if "h0" in reads:
             values["h0"] = self.tracer.symbol(0.0) if self.h0 is None else self.h0
         if "step" in reads:
@@ -286,17 +285,6 @@ def _sums(value: Node, resets: set[Node]) -> bool:
     return False
 
 
-def keywords(function) -> tuple[str, ...]:
-    """The hyperparameters that a page names."""
-    parameters = inspect.signature(function).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-
-
-def _positional(function) -> tuple[str, ...]:
-    parameters = inspect.signature(function).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-
-
 def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
     """The program of a step for a leaf of this shape."""
     bus = Bus(chain, shape, floors)
@@ -356,4 +344,4 @@ def _live(p: Node, outputs: dict[str, Node], bus: Bus, live: set[str]) -> set[st
 def _read_by_verbs(chain: Chain) -> set[str]:
     last = chain.evaluated_at
     pages = [(part, part.page.query) for part in chain.parts] + ([(last, last.page.eval)] if last is not None else [])
-    return {part.qualify(name) for part, page in pages if page is not None for name in _positional(page)}
+    return {part.qualify(name) for part, page in pages if page is not None for name in positional(page)}

@@ -103,22 +103,25 @@ class Page:
         self.__module__ = function.__module__
         self.__doc__ = function.__doc__ or inspect.getdoc(inspect.getmodule(function))
         self.__wrapped__ = function
-        signature = inspect.signature(function, eval_str=True)
-        self.reads = tuple(n for n, p in signature.parameters.items() if p.kind is not p.KEYWORD_ONLY)
-        keywords = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-        self.hypers = {p.name: declared(p.name, p.default, p.annotation) for p in keywords}
+        parameters = inspect.signature(function, eval_str=True).parameters
+        self.reads = positional(function)
+        self.hypers = {n: declared(n, parameters[n].default, parameters[n].annotation) for n in keywords(function)}
         nameless = [spec for spec in slots.values() if isinstance(spec, str) and spec not in self.hypers]
         if nameless:
             raise ChainError(
                 f"a slot is zeros, ones, copy, ..., a number, or the name of one; page {self.__name__} has no number "
                 f"{names(nameless)}, only {names(self.hypers)}"
             )
-        unknown = [n for n in self.reads if n not in BUS and n not in self.slots]
-        if unknown:
-            raise ChainError(
-                f"page {self.__name__} reads {names(unknown)}: positional parameters are {', '.join(BUS)} or a "
-                f"declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
-            )
+        for what, page in (("page", function), ("eval page of", eval), ("query page of", query)):
+            unknown = [n for n in positional(page) if n not in BUS and n not in self.slots] if page else ()
+            if unknown:
+                raise ChainError(
+                    f"{what} {self.__name__} reads {names(unknown)}: positional parameters are {', '.join(BUS)} or a "
+                    f"declared slot ({names(self.slots)}); hyperparameters are keyword-only (write them after *)"
+                )
+            lacking = [n for n in keywords(page) if n not in self.hypers] if page else ()
+            if lacking:
+                raise ChainError(f"{what} {self.__name__} has {names(lacking)}, which is no number of the page itself")
 
     def __reduce__(self) -> str:
         return self.__qualname__  # a page is its module's attribute
@@ -141,6 +144,16 @@ class Page:
                 values[key] = spec.default
         check_name(name)
         return Part(self, tuple(values.items()), name)
+
+
+def keywords(function: Callable) -> tuple[str, ...]:
+    """The hyperparameters that a page names."""
+    return tuple(n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY)
+
+
+def positional(function: Callable) -> tuple[str, ...]:
+    """What else it reads."""
+    return tuple(n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.KEYWORD_ONLY)
 
 
 def check_name(name: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bus import ARRAY, Bus, keywords
+from .bus import ARRAY, Bus
 from .errors import ChainError, TraceError
-from .page import CLOCKS, SECOND, WRITES, Part
+from .page import CLOCKS, SECOND, WRITES, Part, keywords
 from .trace.graph import Node, Program, reachable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _queried(bus: Bus, chain: Chain, point: str) -> tuple[Node, Part]:
 def _check_ahead(chain: Chain, part: Part) -> None:
     """A point that lies lr ahead needs a step by lr: some directions have their step size in u."""
     steps = (other.page for other in chain.parts if other.page.kind == "update")
-    ahead = part.page.kind != "update" and "lr" in keywords(part.page.query)
+    ahead = part.page.kind != "update" and part.page.query is not None and "lr" in keywords(part.page.query)
     if ahead and not any("lr" in page.hypers and {"p", "u"} <= set(page.reads) for page in steps):
         raise ChainError(
             f"the point of {part.page.__name__} is lr ahead, but no part behind it moves p by lr u: it belongs before "
