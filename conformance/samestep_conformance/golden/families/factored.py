@@ -58,26 +58,27 @@ CASES = [
         problem="tensor",
     ),
     Case(
-        "adafactor_largest",
-        lambda ss: ss.adafactor(0.05, min_dim=3, factor="largest", relative_step=False),
-        Oracle(call("optax.adafactor", 0.05, min_dim_size_to_factor=3), patches=FLOAT64["optax"]),
-        problem="tensor",
-    ),
-    Case(
         "adafactor_min_dim",
         lambda ss: ss.adafactor(
-            wave(0.05), min_dim=5, beta1=0.9, relative_step=False, weight_decay=0.01, decay="independent"
+            wave(0.05),
+            min_dim=3,
+            factor="largest",
+            beta1=0.9,
+            relative_step=False,
+            weight_decay=0.01,
+            decay="independent",
         ),
         Oracle(
             call(
                 "optax.adafactor",
                 wave(0.05),
-                min_dim_size_to_factor=5,
+                min_dim_size_to_factor=3,
                 momentum=0.9,
                 dtype_momentum=Named("jax.numpy.float64"),
                 weight_decay_rate=0.01,
             ),
             patches=FLOAT64["optax"],
         ),
+        problem="tensor",  # of 3, 4 and 2 the first two factor; of 2, 3, 2 and 2 none
     ),
 ]
