@@ -1,4 +1,4 @@
-"""The examples of README.md and CONTRIBUTING.md run, and the README's set-up commands have the promised form."""
+"""The examples of README.md, CONTRIBUTING.md and the guides run, and the README's set-up commands have the promised form."""
 
 import re
 import textwrap
@@ -11,6 +11,8 @@ from samestep.catalogue import OPTIMIZER, entries
 from samestep_conformance.programs import COVERING
 
 ROOT = Path(__file__).parents[1]
+GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "guides").glob("*.md"))
+PAGES = ["README.md", "CONTRIBUTING.md", *GUIDES]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
 
@@ -47,7 +49,7 @@ def test_the_matrix_of_the_readme_is_that_of_a_quick_run():
             assert all(re.fullmatch(r"=|reference|left out \(1\)", place) for place in row[2:]), row
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_python_blocks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = blocks(name, "python")
