@@ -1,4 +1,4 @@
-"""The examples of README.md, CONTRIBUTING.md and the guides run, and the README's set-up commands have the promised form."""
+"""The examples of README.md, CONTRIBUTING.md and the guides run; the README's set-up commands have a promised form."""
 
 import re
 import textwrap
