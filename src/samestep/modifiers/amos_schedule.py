@@ -30,13 +30,13 @@ def amos_schedule(
     """Step and decay in the sizes of Amos, in place of `descend`: help("samestep.modifiers.amos_schedule").
 
     Args:
-        lr: the first relative step; in a chain with `descend`, for which it stands then, the lr of that part.
+        lr: the relative step that both fall from; in a chain with `descend`, for which it stands then, the lr of that part.
         eta: the size that the entries of a leaf should come to have, such as the deviation that it starts with, or 0.5
             of a bias: a number, or `per_leaf`.
         speed: how fast both fall, 1. Half of the decay is left at t = 1 / (2 lr speed), or in the other form at
             (sqrt(2) - 1) / (lr speed).
         q: the weight of the step against the decay, 1.
-        form: "inverse_time", or "fixed_rate".
+        form: "inverse_time", where the rate of convergence falls with the distance; "fixed_rate", where it stays.
 
     A leaf whose direction is 0 only decays. With the norm of p in place of sqrt(size) eta it is `trust_ratio`.
 
