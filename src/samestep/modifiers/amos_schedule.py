@@ -30,7 +30,7 @@ def amos_schedule(
     """Step and decay in the sizes of Amos, in place of `descend`: help("samestep.modifiers.amos_schedule").
 
     Args:
-        lr: the relative step that both fall from; in a chain with `descend`, for which it stands then, the lr of that part.
+        lr: the relative step that both fall from; in a chain with `descend`, for which it stands then, that part's lr.
         eta: the size that the entries of a leaf should come to have, such as the deviation that it starts with, or 0.5
             of a bias: a number, or `per_leaf`.
         speed: how fast both fall, 1. Half of the decay is left at t = 1 / (2 lr speed), or in the other form at
