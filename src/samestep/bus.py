@@ -43,6 +43,8 @@ class Bus:
         self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
         self.h0: Symbol | None = None  # and what it is before the first gradient; 0 unless it is said
         self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
+        self.movers: list[str] = []  # the pages that have moved p, of which one may not read what it was
+        self.maker: str | None = None
         self.gate: Symbol | None = None
         self.resets: list[Reset] = []
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
@@ -99,7 +101,8 @@ class Bus:
         for name, value in written.items():
             self._write(part, name, page.slots[name], value)
         self.u = self._shaped_like_leaf(result.get("u", self.u))
-        self.p = self._shaped_like_leaf(result.get("p", self.p))
+        if "p" in result:
+            self._move(page, self._shaped_like_leaf(result["p"]))
         self.lr = result.get("lr", self.lr)
         self.h = self.h if "h" in page.slots else result.get("h", self.h)  # a slot of that name is the page's alone
         self.h0 = self.h0 if "h0" in page.slots else result.get("h0", self.h0)
@@ -108,6 +111,20 @@ class Bus:
             self.g = self.u
         if page.kind == "direction":
             self.directions.append((part, written, self.u))
+
+    def _move(self, page: Page, p: Symbol) -> None:
+        """Take p from a part, unless that undoes what another part does to it, or the other way round."""
+        if p.node is self.p.node:
+            return
+        others, name = self.movers, page.__name__
+        if self.p.node not in reachable([p.node]):
+            self.maker = name
+        if self.maker and others and p.node.op not in ("rounded", "rounded_by"):
+            other = name if self.maker != name else others[-1]
+            raise TraceError(
+                f"{self.maker} makes p of its slots alone, so what {other} does to p is lost: leave it out"
+            )
+        self.movers, self.p = [*others, name], p
 
     def steer(self, page: Page, result: dict[str, Any]) -> None:
         """Take up what a gradient part says of the parts behind it."""

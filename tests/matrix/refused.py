@@ -140,6 +140,15 @@ TABLE = [
         "which only a step has",
         "Which entries decay before the step hangs on the gradient, and the point of their query on the decayed p.",
     ),
+    Refusal(
+        (
+            *("decay, cautious", "decay, decoupled", "decay, independent", "decay, proximal"),
+            *("lookahead", "snapshot_at_random"),
+        ),
+        ("egd_pm",),
+        "makes p of its slots alone",
+        "p is the difference of two slots: what another part does to p is gone with the next step.",
+    ),
     # hidden accumulation: slots that are s <- c s + h(g) with h linear or a square take in each gradient of a step
     Refusal(
         ("hidden_accumulation",),

@@ -64,11 +64,11 @@ def egd_pm(lr: nonnegative, **hyper):
         unit_axis: None; 0 or -1: in each entry along this axis, where a leaf has two axes.
         maximize: climb instead of descend, False.
 
-    Params are floating arrays of any shape; slots `w_pos`, `w_neg` in the compute dtype. They say what p is: what
-    other parts do to it is gone with the next step.
+    Params are floating arrays of any shape; slots `w_pos`, `w_neg` in the compute dtype. They say what p is.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
+        TraceError: at `init`, another part moves p (decay, lookahead), which would be gone with the next step.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.egd_pm(1.0), np.array([0.0, 0.0])
