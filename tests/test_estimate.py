@@ -393,7 +393,7 @@ def test_refusals():
 
     for call, kind, message in [
         (lambda: spsa(1.0, p, noise), ss.HyperparameterError, r"loss is a function; got 1\.0"),
-        (lambda: spsa(ones, p), ss.HyperparameterError, r"spsa: missing .*'noise'; it has 'loss', 'params', 'noise'"),
+        (lambda: spsa(ones, p), ss.HyperparameterError, r"spsa needs noise: write spsa\(noise=\.\.\.\)"),
         (lambda: spsa(ones, p, noise, eps=0.0), ss.HyperparameterError, "eps must be above 0"),
         (lambda: spsa(ones, p, noise, n=0), ss.HyperparameterError, "n must be at least 1"),
         (lambda: spsa(ones, p, noise, form="left"), ss.HyperparameterError, "form must be one of 'central', 'forward'"),

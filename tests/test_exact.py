@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from importlib import import_module
+from itertools import cycle, product
 
 import numpy as np
 import pytest
@@ -104,8 +105,13 @@ def pages(optimizer: ss.Optimizer) -> set[Page]:
     return {part.page for part in parts(optimizer)}
 
 
+def backwards(array):
+    xp = ss.array_namespace(array)
+    return xp.asarray(xp.flip(array), copy=True)
+
+
 class Called:
-    """An optimizer that is given what it needs of a call; the full gradient is that of the step in which it is due."""
+    """An optimizer that is given what it needs of a call: the gradient at the snapshot is that at x, backwards."""
 
     def __init__(self, optimizer: ss.Optimizer):
         self.optimizer, self.init = optimizer, optimizer.init
@@ -113,8 +119,10 @@ class Called:
         self.given = [slot for slot, spec in slots.items() if spec.shape == "given"]
 
     def step(self, params, grads, state, **options):
-        if self.optimizer.needs_refresh(state):
-            state = self.optimizer.refresh(params, grads["x"], state)
+        if self.optimizer.stepper.second:
+            if self.optimizer.needs_refresh(state):
+                state = self.optimizer.refresh(params, grads, state)
+            grads = {"x": grads, "snapshot": {leaf: backwards(grad) for leaf, grad in grads.items()}}
         given = {name: CALL[name](state["step"]) for name in self.given}
         return self.optimizer.step(params, grads, state, **given, **options)
 
@@ -153,12 +161,15 @@ PRINTED = [name for name, cls in CLASS.items() if cls in ("exact", "reduce")]
 EACH = each(PRINTED)
 MORE_OPTIONS = [name for name in PRINTED if name not in EACH]
 LONG = {name: PROGRAMS[name](ss) for name in EACH} | FURTHER  # the programs of 200 steps
+OPTIMIZERS = LONG | {name: PROGRAMS[name](ss) for name in MORE_OPTIONS}
+DTYPES = ("float32", "float64")
+IN_TURN = list(zip(MORE_OPTIONS, cycle(DTYPES), strict=False))  # what options choose: one dtype after the other
+BRIEF = [*product(LONG, DTYPES), *IN_TURN]
 
 
 @cache
-def grads_of(dtype: str, shapes: tuple, bad_from: int, second: bool = False) -> Callable:
-    grads = cache(checks.gradients(dtype, dict(shapes), bad_from))
-    return (lambda t: {"x": grads(t), "snapshot": grads(t + 1)}) if second else grads
+def grads_of(dtype: str, shapes: tuple, bad_from: int) -> Callable:
+    return cache(checks.gradients(dtype, dict(shapes), bad_from))
 
 
 def side_by_side(
@@ -213,7 +224,7 @@ def test_same_bits(name, dtype, monkeypatch):
     optimizer, shapes = LONG[name], LEAVES.get(name, TILES)
     strict = [("strict", False, nullcontext)] if classes(optimizer, shapes) == {"exact"} else []
     assert classes(optimizer, shapes) <= {"exact", "reduce"}
-    grads = grads_of(dtype, tuple(shapes.items()), STEPS // 2, optimizer.chains[0].second)
+    grads = grads_of(dtype, tuple(shapes.items()), STEPS // 2)
     side_by_side(Called(optimizer), grads, STEPS, shapes, *THREADS, *strict, dtype=dtype)
 
 
@@ -246,10 +257,9 @@ def test_same_bits_of_schedules(dtype):
     side_by_side(groups, grads, STEPS, shapes, ("numba", True, nullcontext), dtype=dtype)
 
 
-@pytest.mark.parametrize("name", MORE_OPTIONS)
-def test_same_bits_with_other_options(name):
-    """The programs that an optimizer's options choose: fewer steps, and one dtype after the other."""
-    dtype = ("float32", "float64")[MORE_OPTIONS.index(name) % 2]
+@pytest.mark.parametrize(("name", "dtype"), IN_TURN)
+def test_same_bits_with_other_options(name, dtype):
+    """The programs that an optimizer's options choose: fewer steps."""
     strict = [("strict", False)] if CLASS[name] == "exact" else []
     checks.same_bits(PROGRAMS[name](ss), ("numba", True), *strict, dtype=dtype, steps=40, bad_from=20, shapes=STRICT)
 

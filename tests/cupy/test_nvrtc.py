@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import samestep as ss
 from samestep.backend import Signature
 from samestep.trace.ops import ELEMENTWISE, EXACT, OPS
 from samestep_cupy import nvrtc
@@ -34,7 +33,7 @@ def sources(names, signatures):
     """The distinct sources of these programs of test_exact.py."""
     found = {}
     for name in names:
-        for chain in exact.PROGRAMS[name](ss).chains:
+        for chain in exact.OPTIMIZERS[name].chains:
             program = chain.program((5,))
             found |= dict.fromkeys(source(program, signature) for signature in signatures if not program.free)
     return list(found)
@@ -54,7 +53,7 @@ def ptx(text):
 @pytest.mark.parametrize("gpu", GPUS)
 def test_every_kernel_compiles(gpu, monkeypatch):
     """With less optimisation than in use: that is what takes the time, and it is not what could refuse a source."""
-    texts = sources(exact.PRINTED, SIGNATURES)
+    texts = sources(exact.OPTIMIZERS, SIGNATURES)
     assert len(texts) > 120
     pages = ops.elementwise(ELEMENTWISE)[0], random.DRAWS, random.ROUNDS
     texts += [source(page, signature) for signature in (*SIGNATURES, *HALF) for page in pages]
