@@ -89,11 +89,14 @@ def compare(names, row, start=START):
     tolerance, off = 2e-3 if halves else 1e-12, []
     with ss.use_backend("numpy"), np.errstate(all="ignore"):
         state = opt.init(params)
+        first = opt.query(params, state)
+        asks = first.keys() != {"x"} or first["x"] is not params
+        assert first.keys() == ref.points(params).keys()
         for n in range(1, STEPS + 1):
-            points, wanted = opt.query(params, state), ref.points(params)
-            assert points.keys() == wanted.keys()
-            for point in points:
-                close(points[point], wanted[point], f"{point!r} of the query before step {n}", tolerance)
+            points = opt.query(params, state) if asks else {"x": params}
+            for point, wanted in ref.points(params).items():
+                if points[point] is not wanted:
+                    close(points[point], wanted, f"{point!r} of the query before step {n}", tolerance)
             assert opt.needs_refresh(state) is ref.due(), f"whether a refresh is due before step {n}"
             if ref.due():
                 ref.refresh(points["snapshot"])
