@@ -249,4 +249,4 @@ def test_restarts_and_gates(parts, momentum):
 @pytest.mark.parametrize("part", [ss.warm_restart(3), ss.lookahead(k=2, alpha=0.5, reset="state")])
 def test_a_snapshot_cannot_start_again_within_a_step(part):
     with pytest.raises(TraceError, match=r"cannot bring the full gradient at a new snapshot: call opt\.restart"):
-        ss.chain(part, ss.svrg(0.1, every=5)).init(np.ones(2))
+        ss.chain(ss.svrg(0.1, every=5), part).init(np.ones(2))

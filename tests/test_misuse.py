@@ -104,6 +104,11 @@ STEPS = {
             "grads lacks leaf 'head': grads must be a nesting like the params, leaf by leaf (2 leaves "
             "against 3). Give None for a leaf without a gradient, and nothing that the params lack.",
     ),
+    "a step's two results as its params": (
+        lambda: step(params=lambda p, g, s: (p, s)), TreeError,
+            "grads lacks leaf '0.head': grads must be a nesting like the params, leaf by leaf (3 leaves against "
+            "10). A step returns two things: write params, state = opt.step(params, grads, state).",
+    ),
     "grads have one more": (
         lambda: step(grads={**tree(), "tail": np.ones(1)}), TreeError,
             "grads has leaf 'tail', which the params lack: grads must be a nesting like the params, leaf by "

@@ -221,7 +221,7 @@ def clocked():
     ],
 )
 def test_eval_pages_see_the_inner_clock(front, calls, done):
-    opt = ss.chain(*front, ss.sgd(0.0), clocked())
+    opt = ss.chain(ss.sgd(0.0), *front, clocked())
     params = {"a": np.zeros(1), "b": np.zeros(2, np.float32)}
     state = opt.init(params)
     for k in range(calls):
@@ -609,6 +609,25 @@ def test_override_refused(opt, override, message):
         (lambda: ss.lars(dampening=0.1), "dampening needs momentum, lr_inside=False and nesterov=False"),
         (lambda: ss.lars(dampening=0.1, lr_inside=False, nesterov=True), "dampening needs"),
         (lambda: ss.lars(cautious="mean"), "write lr_inside=False"),
+        (
+            lambda: ss.chain(ss.adamw(0.1, weight_decay=0.1), ss.decay(0.1)),
+            r"decoupled_decay\(.*\) stands twice in the",
+        ),
+        (
+            lambda: ss.chain(ss.adam(0.1), ss.sgd(0.1)),
+            r"descend\(lr=0\.1\) stands twice in the chain, .*: drop one, or name",
+        ),
+        (
+            lambda: ss.chain(ss.cautious(), ss.adam()),
+            "cautious looks at the direction that scale_by_adam, which",
+        ),
+        *(
+            (
+                lambda part=part: ss.chain(part, ss.adamw()),
+                f"{part.page.__name__} looks at the params that descend, which",
+            )
+            for part in (ss.ema(0.9), ss.swa(start=2), ss.lookahead(), ss.stochastic_rounding(), ss.monitor())
+        ),
     ],
 )
 def test_construction_refused(build, message):

@@ -133,6 +133,16 @@ def test_the_class_of_a_program_is_that_of_its_loosest_operation():
         assert program(as_asked(how=how)).exactness == how
 
 
+def test_what_a_page_raises_names_the_page():
+    @ss.direction()
+    def foreign(u):
+        return {"u": math.sqrt(None) * u}
+
+    with pytest.raises(TypeError) as caught:
+        program(foreign())
+    assert "in page foreign, which is traced" in caught.value.__notes__[0]
+
+
 # -- slots that nothing needs ------------------------------------------------------------------------------------------
 
 

@@ -354,9 +354,12 @@ def test_a_snapshot_of_the_last_params_takes_no_full_gradient():
     with pytest.raises(ss.ChainError, match="moves without a snapshot"):
         ss.groups({"b": ss.sgd(0.1)}, default=exact)
     last = next(part for part in exact.chains[0].parts if part.page.__name__ == "snapshot_before")
-    for parts in ((ss.variance_reduced(), last), (ss.mars(0.1, exact=True), ss.snapshot_every(every=2, name="x"))):
+    for parts in (
+        (ss.variance_reduced(), last, ss.descend(0.1)),
+        (ss.mars(0.1, exact=True), ss.snapshot_every(every=2, name="x")),
+    ):
         with pytest.raises(ss.ChainError, match="the gradient of all data goes with"):
-            ss.chain(*parts, ss.descend(0.1)).init(params)
+            ss.chain(*parts).init(params)
 
 
 def test_half_precision_sleeping_frozen_and_empty_leaves():

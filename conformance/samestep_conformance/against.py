@@ -64,11 +64,15 @@ def matches_golden(
     problem = PROBLEMS[row.problem]
     loose = bound(optimizer, backends.load(backend or "numpy"), dtype, problem.shapes)
     tolerance = row.tolerance if backend in (None, "numpy") else max(row.tolerance, loose * np.finfo(np.float64).eps)
-    steps = read(case)["steps"][: START if slow_steps(backend) else None]
-    matches_reference(
-        optimizer, steps, problem.gradient, problem.params(),
-        tolerance=tolerance, backend=backend, evaluated=row.theirs.evaluated,
-    )  # fmt: skip
+    record = read(case)
+    steps = record["steps"][: START if slow_steps(backend) else None]
+    try:
+        matches_reference(
+            optimizer, steps, problem.gradient, problem.params(),
+            tolerance=tolerance, backend=backend, evaluated=row.theirs.evaluated,
+        )  # fmt: skip
+    except Difference as error:
+        raise Difference(f"{error}; the trajectory {case!r} is that of {record['oracle']}", error.apart) from error
 
 
 def same_bits(

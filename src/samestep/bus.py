@@ -317,6 +317,11 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
             bus.chosen = None
         except TraceError as error:
             raise TraceError(f"in page {part.page.__name__}: {error}") from error
+        except Exception as error:
+            error.add_note(
+                f"in page {part.page.__name__}, which is traced: it calls what ss.array_namespace(u) has alone"
+            )
+            raise
     p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
     specs = {name: spec for name, spec, _ in chain.slots()}
     outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}

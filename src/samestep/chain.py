@@ -63,6 +63,7 @@ class Chain:
                         f"slot {name!r} belongs to two parts, {slots[name]} and {part}: name one of them, "
                         f"{part.page.__name__}(..., name='other'), and its slots become 'other.{slot}'"
                     )
+        self._check_order()
         owner = next((part for part in self.parts if part.page.alone), None)
         other = next((part for part in self.parts if part.page.kind == "direction"), None)
         if owner is not None and other is not None:
@@ -75,6 +76,23 @@ class Chain:
                 f"a slot cannot be called {names(taken)}: the state keeps its count there. Take another name"
             )
         _ = self.numbers
+
+    def _check_order(self) -> None:
+        for i, part in enumerate(self.parts):
+            page, before = part.page, self.parts[:i]
+            if part in before:
+                raise ChainError(
+                    f"{part} stands twice in the chain, and would act twice: drop one, or name one if both are meant, "
+                    f"{page.__name__}(..., name='other')"
+                )
+            makers = [p.page for p in self.parts[i + 1 :] if p.page.kind == page.kind and "u" in p.page.reads]
+            made = page.kind == "direction" and any(p.page.kind == "direction" for p in before)
+            if page.behind and makers and not made:
+                what = "direction" if page.kind == "direction" else "params"
+                raise ChainError(
+                    f"{page.__name__} looks at the {what} that {makers[0].__name__}, which stands behind it, has yet "
+                    f"to make: write chain(..., {page.__name__}(...))"
+                )
 
     @cached_property
     def numbers(self) -> dict[str, Any]:

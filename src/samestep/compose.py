@@ -82,6 +82,9 @@ def _spanning(front: list[Part], groups_: Optimizer, name: str | None, refused: 
 def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
     """Give leaves their own optimizer, numbers, or none, by their path.
 
+    A number given to `step` holds in every group that has it: `step(..., lr=0.1)` moves those of `lr=0.0` too. What is
+    not to move is frozen, and an lr of many groups that changes is a schedule of each.
+
     Args:
         patterns: pattern -> an optimizer, a dict of numbers to change in the default, or `freeze()`. Matched with
             fnmatch against the whole path (keys and indices joined by dots), `*` crosses dots, `*.bias` also matches a

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -331,6 +332,9 @@ class Demo:
             formats = figures.Figure().canvas.get_supported_filetypes()
             if not args.plot.absolute().parent.is_dir() or args.plot.suffix.lstrip(".") not in formats:
                 raise SamestepError(f"the plot cannot be written to {args.plot}: name a .png in a folder that is there")
+        os.environ.setdefault(
+            "OMP_NUM_THREADS", "1"
+        )  # on models so small, threads wait for each other more than they do
         data = digits()
         found, left_out = runners(args.backend)
         runs = self._train(found, data, args.epochs)
@@ -357,7 +361,7 @@ class Demo:
             for model in MODELS:
                 first = len(runs)
                 for runner in found:
-                    task = progress.add_task(f"{model.name}, {runner.backend}", total=epochs)
+                    task = progress.add_task(f"{model.name}, {runner.arrays} by {runner.backend}", total=epochs)
                     runs.append(train(model, runner, data, epochs, partial(progress.advance, task)))
                     if len(runs) - first > 1:
                         compare(runs[-1], runs[first])

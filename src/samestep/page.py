@@ -84,6 +84,7 @@ class Page:
         alone: str | None = None,
         replaces: Page | None = None,
         query: Callable | None = None,
+        behind: bool = False,
     ) -> None:
         if not (hasattr(function, "__name__") and hasattr(function, "__module__")):
             raise ChainError(f"a page is a function, which has a name; got {function!r:.80}: write one with def")
@@ -95,6 +96,7 @@ class Page:
         self.query = query
         self.alone = alone
         self.replaces = replaces
+        self.behind = behind
         self.function = function
         self.eval = eval
         self.slots = {name: as_slot(spec) for name, spec in slots.items()}
@@ -209,9 +211,9 @@ class Part:
 
 def _decorator(
     kind: str, eval: Callable | None, query: Callable | None, slots: dict[str, Any], alone: str | None = None,
-    replaces: Page | None = None,
+    replaces: Page | None = None, behind: bool = False,
 ) -> Callable[[Callable], Page]:  # fmt: skip
-    return lambda function: Page(kind, function, slots, eval, alone, replaces, query)
+    return lambda function: Page(kind, function, slots, eval, alone, replaces, query, behind)
 
 
 def gradient(
@@ -246,12 +248,13 @@ def gradient(
 
 
 def direction(
-    *, eval: Callable | None = None, query: Callable | None = None, **slots: Any
+    *, eval: Callable | None = None, query: Callable | None = None, behind: bool = False, **slots: Any
 ) -> Callable[[Callable], Page]:
     """Declare a page that turns the gradient into a direction: momentum, adam, lion, cautious.
 
     Args:
         eval, query, **slots: as for `gradient`.
+        behind: it judges a direction that others made, so it stands behind them.
 
     It may return `h`, the inverse of the step size of each coordinate, for a solver such as that of `mirror_descent`,
     and `h0`, what that is before the first gradient (0 unless it is returned); or `lr`, what later parts have for the
@@ -264,12 +267,12 @@ def direction(
     ...     m = beta * m + (1 - beta) * u
     ...     return {"u": m, "m": m}
     """
-    return _decorator("direction", eval, query, slots)
+    return _decorator("direction", eval, query, slots, behind=behind)
 
 
 def update(
     *, eval: Callable | None = None, query: Callable | None = None, alone: str | None = None,
-    replaces: Page | None = None, **slots: Any
+    replaces: Page | None = None, behind: bool = False, **slots: Any
 ) -> Callable[[Callable], Page]:  # fmt: skip
     """Declare a page that moves the parameter: decay, descend, ftrl, lookahead.
 
@@ -277,6 +280,7 @@ def update(
         eval, query, **slots: as for `gradient`.
         alone: why no direction part may stand before it, where that is so.
         replaces: a page whose part in the chain it takes the place of, such as `descend`, with its lr.
+        behind: it looks at the parameter as the step leaves it, so no page that moves it by u stands behind it.
 
     >>> import samestep as ss
     >>> @ss.update()
@@ -285,4 +289,4 @@ def update(
     >>> descend_half(lr=1.0)
     descend_half(lr=1.0)
     """
-    return _decorator("update", eval, query, slots, alone, replaces)
+    return _decorator("update", eval, query, slots, alone, replaces, behind)

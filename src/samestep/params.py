@@ -140,6 +140,8 @@ def match(spec: Any, tree: Any, what: str) -> list:
         )
         if "step" in {p.split(".")[0] for p in (*has, *wants)}:
             remedy = "The order is step(params, grads, state)."
+        if "1.step" in wants:
+            remedy = "A step returns two things: write params, state = opt.step(params, grads, state)."
         raise TreeError(f"{first}: {rule}. {remedy}")
     raise TreeError(
         f"{what} must be the same nesting as the params, containers too: got {other!s:.200}, not {spec!s:.200}. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from .errors import ChainError
@@ -143,6 +144,11 @@ def kept(slot: Slot | Callable | float) -> Slot:
     <lambda>()
     """
     return replace(as_slot(slot), keep=True, lasts=True)
+
+
+def per_axis(**starts: Callable) -> dict[str, Any]:
+    """A slot for each of the five axes that a leaf may have: h=start declares h0 to h4, made by start(axis, p, ...)."""
+    return {f"{name}{axis}": partial(start, axis) for name, start in starts.items() for axis in range(5)}
 
 
 def as_slot(spec: Any) -> Slot:

@@ -100,7 +100,7 @@ class Dividing(Adam):
 
 
 FAULTS = [
-    (EpsInside, "float64", {"matches the reference": "off by"}),
+    (EpsInside, "float64", {"matches the reference": "is that of torch.optim"}),
     (NoCorrection, "float64", {"matches the reference": "off by"}),
     (InPlace, "float32", {"pure": "inputs after the step, against before"}),
     (Aliased, "float32", {"pure": "share memory"}),

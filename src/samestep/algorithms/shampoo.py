@@ -24,6 +24,7 @@ from ..errors import LeafError
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import count, direction, nonnegative, positive, unit, zeros
+from ..slots import per_axis
 from .sgd import heavy_ball
 
 
@@ -41,7 +42,7 @@ def _inverse_root(xp, h, order, eps, shifted, number):
     return xp.matmul(vectors * (xp.expand_dims(roots, axis=-2) if number else roots), vectors.mT)
 
 
-@direction(n=zeros, **{f"{name}{i}": partial(_start, name, i) for name in "hr" for i in range(5)})
+@direction(n=zeros, **per_axis(h=partial(_start, "h"), r=partial(_start, "r")))
 def scale_by_shampoo(
     u, n, h0, h1, h2, h3, h4, r0, r1, r2, r3, r4, t, *, eps: positive = 1e-6, max_dim: count = 4096, freq: count = 1,
     beta2: unit | None = None, graft: Literal["none", "sgd", "adagrad"] = "none", block: count | None = None,

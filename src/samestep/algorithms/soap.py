@@ -21,10 +21,11 @@ from ..constructor import named
 from ..errors import LeafError
 from ..modifiers.descend import descend
 from ..page import count, direction, nonnegative, positive, unit, update, zeros
+from ..slots import per_axis
 from ..trace.namespace import eye_like
 
 
-def _matrix(axis, scale, p):
+def _matrix(scale, axis, p):
     """How a matrix of an axis starts; a leaf without this axis has none."""
     return scale * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
 
@@ -37,9 +38,7 @@ def _turned(xp, x, matrices):
     return x
 
 
-@direction(
-    m=zeros, v=zeros, **{f"{name}{i}": partial(_matrix, i, x) for name, x in (("h", 0.0), ("q", 1.0)) for i in range(5)}
-)
+@direction(m=zeros, v=zeros, **per_axis(h=partial(_matrix, 0.0), q=partial(_matrix, 1.0)))
 def scale_by_soap(
     u, m, v, h0, h1, h2, h3, h4, q0, q1, q2, q3, q4, t, *, beta1: unit = 0.95, beta2: unit = 0.95,
     shampoo_beta: unit | None = None, eps: positive = 1e-8, freq: count = 10, max_dim: count = 10000,

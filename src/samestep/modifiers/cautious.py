@@ -19,7 +19,7 @@ from ..page import Part, direction, fraction, positive
 Masks = Literal[False, "mean", "count", "none"]  # the argument `cautious` of the named constructors
 
 
-@direction()
+@direction(behind=True)
 def cautious(
     u,
     g,

@@ -25,7 +25,7 @@ def _average(average):
     return {"p": average}
 
 
-@update(eval=_average, average=kept(copy), averaged=kept(0.0))
+@update(behind=True, eval=_average, average=kept(copy), averaged=kept(0.0))
 def ema(
     p,
     average,

@@ -24,7 +24,7 @@ def _at_slow(slow):
     return {"p": slow}
 
 
-@update(eval=_at_slow, slow=replace(copy, lasts=True))  # it is what the fast steps start again from
+@update(behind=True, eval=_at_slow, slow=replace(copy, lasts=True))  # it is what the fast steps start again from
 def slow_weights(p, slow, t, *, k: count = 5, alpha: fraction = 0.5, start: Start = "init", first: count | None = None):
     """Every k-th step, pull the parameter back to the slow one and move that."""
     xp = array_namespace(p)
@@ -44,7 +44,7 @@ def start_again(t, *, k: count):
     return {"t": (t - 1) % k + 1, "reset": (t - 1) % k == 0}
 
 
-@update(m=borrowed, slow_m=replace(zeros, lasts=True))
+@update(behind=True, m=borrowed, slow_m=replace(zeros, lasts=True))
 def pulled_back(m, slow_m, t, *, k: count, alpha: fraction):
     """With every slow step, pull the momentum back to that of the last one."""
     xp = array_namespace(m)

@@ -31,6 +31,7 @@ def monitor_sigma(h, h_seen):
 
 
 @update(
+    behind=True,
     grad_norm=scalar(0.0),
     nonfinite_count=scalar(0.0),
     clipped=scalar(0.0),

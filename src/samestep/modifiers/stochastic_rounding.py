@@ -10,7 +10,7 @@ from ..page import update
 from ..trace.noise import random_bits, rounded
 
 
-@update()
+@update(behind=True)
 def stochastic_rounding(p, step, *, seed: int = 0):
     """Round the new parameter by chance, without a bias: help("samestep.modifiers.stochastic_rounding").
 

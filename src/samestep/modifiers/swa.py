@@ -15,7 +15,7 @@ def _average(average):
     return {"p": average}
 
 
-@update(eval=_average, average=kept(copy), seen=kept(0.0))
+@update(behind=True, eval=_average, average=kept(copy), seen=kept(0.0))
 def swa(p, average, seen, *, start: count, every: count = 1):
     """Average the parameters of late steps; `eval_params` gives the average: help("samestep.modifiers.swa").
 

@@ -45,7 +45,7 @@ def _moved(xp, when, to, snapshot, stale):
     return {"snapshot": xp.where(when, to, snapshot), "stale": xp.where(when, 1.0, stale)}
 
 
-@update(query=at_snapshot, eval=eval_at_snapshot, snapshot=copy, mean=copy, stale=stale)
+@update(behind=True, query=at_snapshot, eval=eval_at_snapshot, snapshot=copy, mean=copy, stale=stale)
 def snapshot_every(p, snapshot, mean, stale, t, *, every: count, iterate: Literal["last", "average"] = "last"):
     """Move the snapshot to the parameter after every so many steps: help("samestep.modifiers.variance_reduced").
 
@@ -68,7 +68,7 @@ def snapshot_every(p, snapshot, mean, stale, t, *, every: count, iterate: Litera
     return {"p": xp.where(moved, mean, p), "mean": mean} | _moved(xp, moved, mean, snapshot, stale)
 
 
-@update(query=at_snapshot, eval=eval_at_snapshot, snapshot=copy, chosen=copy, stale=stale, coin=given)
+@update(behind=True, query=at_snapshot, eval=eval_at_snapshot, snapshot=copy, chosen=copy, stale=stale, coin=given)
 def snapshot_at_random(p, start, snapshot, chosen, stale, coin, t, *, every: count):
     """Move the snapshot to where a drawn step of so many began: help("samestep.modifiers.variance_reduced").
 
