@@ -60,6 +60,25 @@ def test_python_blocks_run(name, tmp_path, monkeypatch):
         exec(compile("\n" * before + text, str(ROOT / name), "exec"), namespace)
 
 
+def anchors(text: str) -> set[str]:
+    """What a link to a heading is called."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_the_pages_lead_somewhere():
+    assert GUIDES, "docs/guides is empty"
+    linked = set()
+    for name in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)]*)\)", (ROOT / name).read_text(encoding="utf-8")):
+            file, _, anchor = target.partition("#")
+            path = ((ROOT / name).parent / file).resolve() if file else ROOT / name
+            assert path.is_file(), f"{name}: {target}"
+            assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), f"{name}: {target}"
+            linked |= {str(path.relative_to(ROOT))} if name == "README.md" else set()
+    assert set(GUIDES) <= linked, "README.md links to every guide"
+
+
 def test_readme_has_exactly_two_setup_commands():
     commands = [line for _, text in blocks("README.md", "sh") for line in text.splitlines() if "-m venv" in line]
     assert len(commands) == 2, commands

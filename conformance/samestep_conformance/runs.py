@@ -12,6 +12,8 @@ import optree
 
 import samestep as ss
 from samestep import backend as backends
+from samestep.errors import names
+from samestep.evaluate import library
 from samestep.plan import describe, find_program
 from samestep.trace.graph import Program
 from samestep.trace.ops import CALL, CLASSES, EXACT, OPS, REDUCE, REDUCTIONS, TRANSCENDENTAL, ULP
@@ -30,9 +32,12 @@ Step = tuple[Any, Any]  # params and state, as NumPy copies
 
 def run(
     optimizer: Any, backend: str | None, dtype: str, steps: int, grads: Gradients | None = None, *,
-    shapes: Shapes = SHAPES, donate: bool = False, arrays: str | None = None,
+    shapes: Shapes = SHAPES, donate: bool = False, arrays: str | None = None, stays: bool = False,
 ) -> Iterator[Step]:  # fmt: skip
-    """Params and state after every step, as NumPy copies. `arrays`: run on those of that backend's library."""
+    """Params and state after every step, as NumPy copies. `arrays`: run on those of that backend's library.
+
+    `stays`: what makes another library's arrays of NumPy's is no reference.
+    """
     grads = grads or gradients(dtype, shapes)
     to = arrays or backend or "numpy"
     extra = {"donate": True} if donate else {}
@@ -43,6 +48,9 @@ def run(
     for t in range(1, steps + 1):
         with asked(backend, arrays):  # not around the yield: a context would leak into whoever asks for the next step
             now, state = settled(optimizer.step(now, moved(grads(t), to, dtype), state, **extra))
+            other = {library(x) for x in optree.tree_leaves(now) if hasattr(x, "dtype")} - {"numpy"} if stays else ()
+            if other:
+                raise LeftOut(f"it makes {names(other)} arrays of NumPy's, so there is no reference")
             found = host(now), host(state)
         yield found
 
@@ -74,7 +82,7 @@ def reference(optimizer: Any, dtype: str, steps: int, shapes: Shapes, feed: Feed
     """What NumPy's own operations give."""
     if isinstance(optimizer, ss.Optimizer):  # a value: equal ones do the same
         return iter(_recorded(optimizer, dtype, steps, tuple(shapes.items()), feed))
-    return run(optimizer, "numpy", dtype, steps, feed(dtype, shapes), shapes=shapes)
+    return run(optimizer, "numpy", dtype, steps, feed(dtype, shapes), shapes=shapes, stays=True)
 
 
 def stepped(optimizer: Any, backend: str, dtype: str, before: Step, grads: Any, **extra: Any) -> Step:

@@ -195,3 +195,10 @@ def test_an_optimizer_of_another_library_has_no_reference():
     cell = examine(Subject("it", Descent(), "torch", "float32"))
     assert not cell.failures
     assert "it does not run on NumPy arrays, so there is no reference: TypeError" in cell.not_compared
+
+    class Making(Descent):
+        def step(self, params, grads, state):
+            return {k: torch.as_tensor(p) - torch.as_tensor(grads[k]) for k, p in params.items()}, state
+
+    with pytest.raises(checks.LeftOut, match="it makes 'torch' arrays of NumPy's"):
+        checks.agrees(Making(), "torch")
