@@ -140,7 +140,7 @@ def test_what_a_page_raises_names_the_page():
 
     with pytest.raises(TypeError) as caught:
         program(foreign())
-    assert "in page foreign, which is traced" in caught.value.__notes__[0]
+    assert "in page foreign, while it is traced" in caught.value.__notes__[0]
 
 
 # -- slots that nothing needs ------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from .trace.namespace import Symbol, eye_like
 
 
 def _pieces(x: Any, longest: int) -> list[tuple[int, int]]:
-    """Of each axis, how many pieces it has, and their length."""
-    dims = [int(x.shape[axis]) for axis in range(int(x.ndim))]
+    """Of each axis, how many pieces it has, and their length; an empty one is a piece that is all filling."""
+    dims = [max(int(x.shape[axis]), 1) for axis in range(int(x.ndim))]
     return [(-(-dim // min(dim, longest)), min(dim, longest)) for dim in dims]
 
 

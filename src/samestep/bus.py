@@ -43,6 +43,9 @@ class Bus:
         self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
         self.h0: Symbol | None = None  # and what it is before the first gradient; 0 unless it is said
         self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
+        self.lr_made: tuple[Page, Symbol] | None = (
+            None  # by a gradient page; a direction offers its own to whom it concerns
+        )
         self.movers: list[str] = []  # the pages that have moved p, of which one may not read what it was
         self.maker: str | None = None
         self.gate: Symbol | None = None
@@ -103,7 +106,9 @@ class Bus:
         self.u = self._shaped_like_leaf(result.get("u", self.u))
         if "p" in result:
             self._move(page, self._shaped_like_leaf(result["p"]))
-        self.lr = result.get("lr", self.lr)
+        if "lr" in result:
+            self.lr = result["lr"]
+            self.lr_made = (page, self.lr) if page.kind == "gradient" else self.lr_made
         self.h = self.h if "h" in page.slots else result.get("h", self.h)  # a slot of that name is the page's alone
         self.h0 = self.h0 if "h0" in page.slots else result.get("h0", self.h0)
         if page.kind == "gradient":
@@ -318,15 +323,18 @@ def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:
         except TraceError as error:
             raise TraceError(f"in page {part.page.__name__}: {error}") from error
         except Exception as error:
-            error.add_note(
-                f"in page {part.page.__name__}, which is traced: it calls what ss.array_namespace(u) has alone"
-            )
+            error.add_note(f"in page {part.page.__name__}, while it is traced")
             raise
     p = bus.p if bus.gate is None else bus.tracer.apply("where", bus.gate, bus.p, bus.start)
     specs = {name: spec for name, spec, _ in chain.slots()}
     outputs = {name: bus.outputs.get(name, bus.idle[name]).node for name in specs}
     if bus.leading in specs:
         outputs[bus.leading] = p.node
+    if bus.lr_made is not None and bus.lr_made[1].node not in reachable([p.node, *outputs.values()]):
+        raise TraceError(
+            f"page {bus.lr_made[0].__name__} makes the lr of each step, and no part behind it takes its lr from there: "
+            "leave it out"
+        )
     live = _live(p.node, outputs, bus, _read_by_verbs(chain) & outputs.keys())
     for name, spec, part in chain.slots():
         if spec == zeros and name in live and name not in bus.outputs:

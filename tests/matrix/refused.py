@@ -117,6 +117,12 @@ TABLE = [
         "The point of their query hangs on lr, and lr on the metric that the next step is told: after the query.",
     ),
     Refusal(
+        ("reduce_on_plateau",),
+        ("rprop",),
+        "no part behind it takes its lr from there",
+        "lr is where Rprop's step sizes begin: from then on they are its own.",
+    ),
+    Refusal(
         ("agd",),
         ("prodigy",),
         "which only a step has",
