@@ -750,6 +750,10 @@ OTHERS = {
         lambda: ss.scale_by_lion(b1=0.9), HyperparameterError,
             "scale_by_lion has no 'b1'; it has 'beta1', 'beta2': write beta1=0.9",
     ),
+    "numbers of a page as Keras calls them": (
+        lambda: ss.scale_by_lion(beta_1=0.9, beta_2=0.99), HyperparameterError,
+            "scale_by_lion has no 'beta_1', 'beta_2'; it has 'beta1', 'beta2': write beta1=0.9, beta2=0.99",
+    ),
     "number of a group as others call it": (
         lambda: ss.groups({"*.bias": {"learning_rate": 1}}, default=ss.lion()), HyperparameterError,
             "the group '*.bias' changes 'learning_rate', and the default of the groups has no such number; "

@@ -8,7 +8,10 @@ from typing import Any
 
 from .errors import HyperparameterError, names
 
-SPELLED = {"learning_rate": "lr", "b1": "beta1", "b2": "beta2", "b3": "beta3", "epsilon": "eps"}  # elsewhere: here
+SPELLED = {  # elsewhere: here
+    "learning_rate": "lr", "b1": "beta1", "b2": "beta2", "b3": "beta3", "beta_1": "beta1", "beta_2": "beta2",
+    "epsilon": "eps", "alpha": "rho", "initial_accumulator_value": "initial_accumulator",
+}  # fmt: skip
 
 
 def respelled(given: Mapping[str, Any], known: Collection[str]) -> str:
