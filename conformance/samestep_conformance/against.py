@@ -127,7 +127,7 @@ def agrees(
 def _reference(optimizer: Any, dtype: str, steps: int, shapes: Shapes, feed: Feed) -> Iterator[Any]:
     """A third party's optimizer need not run on NumPy arrays."""
     try:
-        theirs = reference(optimizer, dtype, steps + 1, shapes, feed)
+        theirs = reference(optimizer, dtype, steps, shapes, feed)
         first = next(theirs)
     except LeftOut:
         raise
@@ -136,7 +136,7 @@ def _reference(optimizer: Any, dtype: str, steps: int, shapes: Shapes, feed: Fee
             raise
         raise LeftOut(f"it does not run on NumPy arrays, so there is no reference: {in_words(error)}") from error
     yield first
-    for _, step in zip(range(steps - 1), theirs, strict=False):
+    for _, step in zip(range(steps - 1), theirs, strict=True):
         yield step
 
 

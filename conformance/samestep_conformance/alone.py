@@ -140,9 +140,13 @@ def compiles_once(optimizer: Any, backend: str, *, dtype: str = "float32", shape
     named = {f"backend {backend}": backends.load(backend), "the optimizer": optimizer}
     counters = {name: each.compilations for name, each in named.items() if hasattr(each, "compilations")}
     if isinstance(optimizer, ss.Optimizer):
-        plans = optimizer.stepper.plans
-        seen = {id(plan): plan for plan in plans.values()}  # kept, so that no other gets the same id
-        counters["plans"] = lambda: len(seen | {id(plan): plan for plan in plans.values()})
+        seen: dict[int, Any] = {}  # kept, so that one made in the place of another counts, and gets another id
+
+        def plans() -> int:
+            seen.update((id(plan), plan) for plan in optimizer.stepper.plans.values())
+            return len(seen)
+
+        counters["plans"] = plans
     if not counters:
         raise LeftOut("neither it nor the backend counts compilations")
     before: dict[str, Any] = {}

@@ -56,21 +56,31 @@ def run(
 
 
 class Recorded:
-    """Steps of the reference, taken once however many ask for them."""
+    """Steps of the reference, taken once however many ask for them; whoever asks for one that fails is told."""
 
     def __init__(self, steps: Iterator[Step]) -> None:
         self.coming, self.taken = steps, list[Step]()
+        self.error: Exception | None = None
 
     def __iter__(self) -> Iterator[Step]:
         t = 0
         while True:
             if t == len(self.taken):
-                step = next(self.coming, None)
+                step = self._next()
                 if step is None:
                     return
                 self.taken.append(step)
             yield self.taken[t]
             t += 1
+
+    def _next(self) -> Step | None:
+        if self.error is not None:
+            raise self.error
+        try:
+            return next(self.coming, None)
+        except Exception as error:  # after which the iterator would just end
+            self.error = error
+            raise
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ import pytest
 
 import samestep as ss
 from samestep_conformance import checks
+from samestep_conformance.runs import Recorded
 from samestep_conformance.suite import CHECKS, FAILED, LEFT_OUT, Subject, examine
 
 BY_NAME = {check.name: check for check in CHECKS}
@@ -202,3 +203,29 @@ def test_an_optimizer_of_another_library_has_no_reference():
 
     with pytest.raises(checks.LeftOut, match="it makes 'torch' arrays of NumPy's"):
         checks.agrees(Making(), "torch")
+
+
+def test_a_reference_that_fails_is_told_to_all_who_ask_for_it():
+    """Not its steps before that alone, which a backend after the first one would pass with."""
+
+    def steps():
+        yield {}, {}
+        raise RuntimeError("in step 2")
+
+    recorded = Recorded(steps())
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="in step 2"):
+            list(recorded)
+
+
+def test_a_plan_that_is_made_again_in_every_step_is_seen(monkeypatch):
+    step = ss.Optimizer.step
+
+    def forgetful(self, *given, **more):
+        self.stepper.plans.clear()
+        self.stepper.recent = ()
+        return step(self, *given, **more)
+
+    monkeypatch.setattr(ss.Optimizer, "step", forgetful)
+    with pytest.raises(checks.Difference, match="compiled again: plans counted"):
+        checks.compiles_once(ss.adamw(), "numpy")
