@@ -198,6 +198,11 @@ def test_a_factor_is_another_mask():
         )
 
 
+def test_a_factor_beside_phi_is_refused():
+    with pytest.raises(ss.HyperparameterError, match="phi is the whole mask, so cautious_factor would be lost"):
+        ss.chain(ss.lion(), ss.cautious(cautious_factor=0.5, phi=abs)).init(np.ones(2))
+
+
 def test_cautious_decay_is_of_a_direction():
     """Where the step shrinks the parameter too; elsewhere there is none."""
     opt, params = ss.chain(ss.decay(0.5, mode="cautious"), ss.descend(1.0)), np.array([4.0, -4.0, 4.0, 0.0])

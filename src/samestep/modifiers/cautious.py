@@ -14,6 +14,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..errors import HyperparameterError
 from ..page import Part, direction, fraction, positive
 
 Masks = Literal[False, "mean", "count", "none"]  # the argument `cautious` of the named constructors
@@ -41,6 +42,9 @@ def cautious(
     Decay is not touched; one that asks the direction too is `decay(mode="cautious")`. The scale lr S / (S + 1) of an
     article lost the factor `size`, so it never scales up, and put lr in it, of which decay then has too little.
 
+    Raises:
+        HyperparameterError: at `init`, both phi and cautious_factor.
+
     >>> import samestep as ss
     >>> ss.chain(ss.adamw(1e-3), ss.cautious()) == ss.adamw(1e-3, cautious="mean")
     True
@@ -48,6 +52,8 @@ def cautious(
     xp = array_namespace(u)
     agree = u * g > 0
     if phi is not None:
+        if cautious_factor is not None:
+            raise HyperparameterError("phi is the whole mask, so cautious_factor would be lost: leave one of them out")
         mask = phi(u * g)
         kept = xp.sum(mask)
     else:

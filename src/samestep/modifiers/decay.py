@@ -7,7 +7,8 @@ Chen et al., "Cautious Weight Decay", 2025, https://arxiv.org/abs/2510.12402, ca
     decoupled    p <- p (1 - lr weight_decay)         then the step
     independent  p <- p (1 - weight_decay)            then the step; the paper's, lr is not in it
     proximal     p <- p / (1 + lr weight_decay)       after the step: written behind descend
-    cautious     decoupled where u p > 0              u as it is there, behind the mask of `cautious`, too
+    cautious     decoupled where u p > 0              u as it is there, behind the mask of `cautious`, too; as
+                                                      lion_pytorch has it: in the paper, also where u is 0
 
 The proximal step in the metric of an adaptive optimizer, (p - eta u) / (1 + eta weight_decay) with the eta of each
 entry, needs that eta, which no part tells another: it is a term of the composition, not a part.
