@@ -12,16 +12,11 @@ from typing import Any, get_args
 import samestep as ss
 from samestep.errors import SamestepError
 from samestep.modifiers.cautious import Masks
+from samestep.modifiers.decay import Mode
 
 from .moments import FAMILIES, moments
 
-DECAYS = (
-    "native",
-    "coupled",
-    "decoupled",
-    "independent",
-    "proximal",
-)  # "native": as the constructor has it, or coupled
+DECAYS = ("native", *get_args(Mode))  # "native": as the constructor has it, or coupled
 NUMBERS: dict[str, tuple[float, ...]] = {  # what libraries have as defaults
     "beta1": (0.9, 0.0, 0.95, 0.98),
     "beta2": (0.999, 0.99, 0.9, 0.98, 0.95, 0.92),

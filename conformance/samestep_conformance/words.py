@@ -44,6 +44,7 @@ WORDS: dict[str, dict[Any, str]] = {
         "decoupled": "multiplies p by 1 - lr weight_decay (decoupled)",
         "independent": "multiplies p by 1 - weight_decay, without lr (independent)",
         "proximal": "divides p by 1 + lr weight_decay after the step (proximal)",
+        "cautious": "multiplies p by 1 - lr weight_decay where the step goes towards 0 too (cautious)",
         "native": "decays in its own way",
     },
     "form": {

@@ -152,6 +152,11 @@ def test_what_libraries_differ_in(name):
     assert found.explanation.after < 1e-12 < found.explanation.before
 
 
+def test_a_decay_that_looks_at_the_step_is_named():
+    masked = ss.chain(ss.scale_by_adam(), ss.decay(0.1, mode="cautious"), ss.descend(0.01))
+    assert compare("adam(0.01, weight_decay=0.1)", masked, steps=20).conventions == ("decay coupling",)
+
+
 class Silent:
     """Somebody's optimizer that tells none of its numbers."""
 
