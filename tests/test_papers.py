@@ -56,3 +56,9 @@ def test_a_missed_number_is_seen(script, measured, capsys):
     found = script("report")
     assert not found["show"]([found["Row"]("x", measured, 1.0, 0.01), found["Row"]("y", 1.0, 1.0, 0.0)])
     assert capsys.readouterr().out.count("MISSED") == 1
+
+
+def test_steps_of_which_nothing_is_known_are_wrong_usage(script, capsys):
+    with pytest.raises(SystemExit) as left:
+        script("ftrl_sparsity")["main"](["--steps", "7999"])
+    assert left.value.code == 2 and "nothing is known up to step 7999" in capsys.readouterr().err
