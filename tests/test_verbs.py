@@ -334,6 +334,18 @@ def test_groups_have_a_snapshot_all_or_none():
     ss.groups({"b": ss.l_svrg(0.1), "f": ss.freeze()}, default=with_snapshot)
 
 
+def test_marss_norm_is_of_gradients_that_are_scaled_back():
+    """Exact, the difference comes before every part, and what is not linear in it after them."""
+    plain, scaled = ss.mars(0.1, exact=True), ss.chain(ss.loss_scaling(first_scale=1024.0), ss.mars(0.1, exact=True))
+    rng, runs = np.random.default_rng(0), [[opt, np.ones(3), opt.init(np.ones(3))] for opt in (plain, scaled)]
+    for _ in range(3):
+        grads = rng.standard_normal((2, 3))
+        for run, scale in zip(runs, (1.0, 1024.0), strict=True):
+            opt, params, state = run
+            run[1:] = opt.step(params, {"x": scale * grads[0], "snapshot": scale * grads[1]}, state)
+        assert np.array_equal(runs[0][1], runs[1][1])
+
+
 def test_a_snapshot_of_the_last_params_takes_no_full_gradient():
     """MARS, exact: another batch in each step, its first difference is none, and what is refused."""
     exact, params = (

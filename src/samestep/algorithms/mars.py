@@ -25,15 +25,10 @@ def _corrected(u, other, beta1, gamma):
     return u + gamma * beta1 / (1 - beta1) * (u - other)
 
 
-def _within_one(c):
-    xp = array_namespace(c)
-    return c / xp.maximum(1.0, xp.linalg.vector_norm(c))
-
-
 @gradient()
 def mars_difference(u, g_snapshot, *, beta1: unit, gamma: nonnegative = 0.025, optimize_1d: bool = True):
     """The gradient with MARS's exact correction, before every other part: what `mars(exact=True)` uses."""
-    return {"u": _within_one(_corrected(u, g_snapshot, beta1, gamma)) if optimize_1d or u.ndim >= 2 else u}
+    return {"u": _corrected(u, g_snapshot, beta1, gamma) if optimize_1d or u.ndim >= 2 else u}
 
 
 @update(query=at_snapshot, snapshot=last_params)
@@ -61,9 +56,11 @@ def scale_by_mars(
     xp, c, last = array_namespace(u), u, {}
     if not optimize_1d and u.ndim < 2:
         beta1, beta2 = beta1_1d, beta2_1d
-    elif gamma is not None:
-        more, last = _corrected(u, g_prev, beta1, gamma), {"g_prev": u}
-        c = _within_one(more if g_prev0 == "zeros" else xp.where(t == 1, u, more))
+    else:
+        if gamma is not None:
+            more, last = _corrected(u, g_prev, beta1, gamma), {"g_prev": u}
+            c = more if g_prev0 == "zeros" else xp.where(t == 1, u, more)
+        c = c / xp.maximum(1.0, xp.linalg.vector_norm(c))
     m = beta1 * m + (1 - beta1) * c
     v = beta2 * v + (1 - beta2) * c * c
     s = (1 - beta2**t) ** 0.5
