@@ -44,10 +44,13 @@ class Finding:
 
 
 class Search:
-    """The tries against one optimizer's recorded trajectory; it is fed the gradients that the optimizer was fed."""
+    """The tries against one optimizer's recorded trajectory; it is fed the gradients that the optimizer was fed.
 
-    def __init__(self, trace: Trace, told: Settings) -> None:
-        self.trace, self.told = trace, told
+    `told` are the numbers that it tells of itself; `hint` is what one of ours was built as.
+    """
+
+    def __init__(self, trace: Trace, told: Settings, hint: Model | None = None) -> None:
+        self.trace, self.told, self.hint = trace, told, hint
         self._seen: dict[Model, tuple[int, float]] = {}
         self._fit: tuple[Model | None, ...] = ()
 
@@ -90,16 +93,20 @@ class Search:
         """The first that is equal."""
         return next((model for model in models if self.equal(model)), None)
 
-    def fit(self, hint: Model | None = None) -> Model | None:
+    def fit(self) -> Model | None:
         """Our equal of this optimizer: from the nearest of our constructors, then of the families of `moments`."""
-        self._fit = self._fit or (self._fitted(hint),)
+        self._fit = self._fit or (self._fitted(),)
         return self._fit[0]
 
-    def _fitted(self, hint: Model | None) -> Model | None:
+    def _fitted(self) -> Model | None:
         begin = sorted(starts(self.told), key=self.survives, reverse=True)
         near = [m for m in begin if m.template != "moments"][:NEAREST]
         near += [m for m in begin if m.template == "moments"]
-        tries = {plainly: [*([hint] if hint else []), *begin], singly: near, doubly: near[:2] + near[NEAREST:][:1]}
+        tries = {
+            plainly: [*([self.hint] if self.hint else []), *begin],
+            singly: near,
+            doubly: near[:2] + near[NEAREST:][:1],
+        }
         for stage, beginnings in tries.items():
             for start in beginnings:
                 found = self.first(stage(start, self.told))
@@ -138,9 +145,9 @@ def doubly(start: Model, known: Iterable[str]) -> Iterator[Model]:
     yield from (start.but(change) for change in pairs(list(flips(start, set(known)))))
 
 
-def explain(one: Search, other: Search, hint: Model | None = None) -> Finding | None:
+def explain(one: Search, other: Search) -> Finding | None:
     """What makes ours equal to one and to the other; None if nothing of ours is equal to the first."""
-    first = one.fit(hint)
+    first = one.fit()
     if first is None:
         return None
     firsts = [first]

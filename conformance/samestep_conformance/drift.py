@@ -282,12 +282,13 @@ def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return float(slope), float(np.mean((y - slope * x - start) ** 2))
 
 
-def _known(run: Subject) -> Model | None:
+def built_as(run: Subject) -> Model | None:
     """What one of ours was built as, if its label can be read as literals."""
-    if not isinstance(run.optimizer if hasattr(run, "optimizer") else None, ss.Optimizer):
+    optimizer = getattr(run, "optimizer", None)
+    if not isinstance(optimizer, ss.Optimizer):
         return None
     try:
-        spec = parse(repr(run.optimizer))
+        spec = parse(repr(optimizer))
     except SpecError:
         return None
     if spec.name not in TEMPLATES:
@@ -296,12 +297,11 @@ def _known(run: Subject) -> Model | None:
 
 
 def _explained(runs: list[Run], problem: Problem, drift: Drift) -> Explanation | None:
-    a, b = (Search(trace, one.numbers) for one, trace in runs)
-    hints = [_known(one) for one, _ in runs]
+    a, b = (Search(trace, one.numbers, built_as(one)) for one, trace in runs)
     with np.errstate(all="ignore"):
-        found = explain(a, b, hints[0])
+        found = explain(a, b)
         turned = found is None or not found.closes
-        again = explain(b, a, hints[1]) if turned else None
+        again = explain(b, a) if turned else None
         if again and (found is None or again.closes):
             return _told(again, runs[::-1], problem, drift, swapped=True)
         return _told(found, runs, problem, drift) if found else None

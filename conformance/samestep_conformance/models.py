@@ -166,7 +166,7 @@ def fitted(template: str, told: Settings, base: Settings | None = None) -> Model
     for name, value in told.items():
         key = ALIASES.get(name, name) if template == "moments" else name
         if key in allowed:
-            if any(type(value) is type(x) and value == x for x in allowed[key]) and key != "decay":
+            if any(type(value) is type(x) and value == x for x in allowed[key]):
                 given[key] = value
             elif (key, value) in SYNONYMS:
                 given[key] = SYNONYMS[key, value]

@@ -11,12 +11,13 @@ import pytest
 import samestep as ss
 from samestep.cli import main
 from samestep_conformance import compare
-from samestep_conformance.adapters import Subject
-from samestep_conformance.drift import ulps
+from samestep_conformance.adapters import Subject, subject
+from samestep_conformance.conventions import Search
+from samestep_conformance.drift import built_as, ulps
 from samestep_conformance.golden.problem import wave
 from samestep_conformance.models import TEMPLATES, Model, defaults, fitted, options, required
 from samestep_conformance.moments import FAMILIES, moments
-from samestep_conformance.problems import PROBLEMS
+from samestep_conformance.problems import PROBLEMS, find
 from samestep_conformance.specs import SpecError, parse, schedule
 from samestep_conformance.traces import record
 
@@ -155,6 +156,15 @@ def test_what_libraries_differ_in(name):
 def test_a_decay_that_looks_at_the_step_is_named():
     masked = ss.chain(ss.scale_by_adam(), ss.decay(0.1, mode="cautious"), ss.descend(0.01))
     assert compare("adam(0.01, weight_decay=0.1)", masked, steps=20).conventions == ("decay coupling",)
+
+
+def test_one_of_ours_is_known_by_what_it_was_built_as():
+    """Also with more options than are sought, which are one or two."""
+    given = "adamw(0.01, weight_decay=0.05, decay='independent', cautious='count', maximize=True)"
+    one = subject(given, "float64", None)
+    trace = record(one, find("quadratic"), 5, "float64")
+    found = Search(trace, one.numbers, built_as(one)).fit()
+    assert found.settings["decay"] == "independent" and found.template == "adamw"
 
 
 class Silent:
