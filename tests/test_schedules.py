@@ -300,6 +300,7 @@ def test_counts_reach_a_user_function_as_ints():
     ("make", "message"),
     [
         (lambda: s.step(0.1, 0), "size must be a number above 0; got 0"),
+        (lambda: s.cosine_restarts(0.1, 10, 0.5), "mult must be a number at least 1; got 0.5"),
         (lambda: s.cosine(0.1, steps=-1), "steps must be a number above 0; got -1"),
         (lambda: s.cyclic(0.1, 0.2, 3, 0), "down must be a number above 0; got 0"),
         (lambda: s.cosine("0.1", 10), "value must be a number; got '0.1'"),

@@ -26,6 +26,7 @@ fraction = Annotated[float, Domain("in [0, 1]", lambda x: 0 <= x <= 1)]
 nonnegative = Annotated[float, Domain("at least 0", lambda x: x >= 0)]
 nonpositive = Annotated[float, Domain("at most 0", lambda x: x <= 0)]
 positive = Annotated[float, Domain("above 0", lambda x: x > 0)]
+at_least_one = Annotated[float, Domain("at least 1", lambda x: x >= 1)]
 count = Annotated[int, Domain("at least 1", lambda x: x >= 1)]
 
 

@@ -24,7 +24,7 @@ import array_api_compat
 from . import libraries
 from .arguments import fitted
 from .errors import HyperparameterError, names
-from .hypers import positive
+from .hypers import at_least_one, positive
 from .trace import floats
 from .trace.namespace import Symbol
 
@@ -84,9 +84,11 @@ def _checked(parameter: inspect.Parameter, value: Any) -> Any:
     name, hint = parameter.name, parameter.annotation
     if get_origin(hint) is Literal and value not in get_args(hint):
         raise HyperparameterError(f"{name} must be one of {names(get_args(hint))}; got {value!r}")
-    above = hint == positive or (hint == positive | None and value is not None)
-    if above and not (isinstance(value, Real) and float(value) > 0):
-        raise HyperparameterError(f"{name} must be a number above 0; got {value!r}: write {name}=100, or another such")
+    for kind in (positive, at_least_one):
+        asked, (_, domain) = hint == kind or (hint == kind | None and value is not None), get_args(kind)
+        if asked and not (isinstance(value, Real) and domain.holds(float(value))):
+            words = f"{name} must be a number {domain.words}; got {value!r}"
+            raise HyperparameterError(f"{words}: write {name}=100, or another such")
     if hint is float and not (isinstance(value, Real) and value == value):
         raise HyperparameterError(f"{name} must be a number; got {value!r}: write {name}=0.1, or another such")
     return tuple(value) if get_origin(hint) is Sequence else value
@@ -243,7 +245,9 @@ def cosine(xp, c, value: float, steps: positive, end: float = 0.0, exponent: pos
 
 
 @_schedule
-def cosine_restarts(xp, c, value: float, steps: positive, mult: positive = 1, gamma: positive = 1.0, end: float = 0.0):
+def cosine_restarts(
+    xp, c, value: float, steps: positive, mult: at_least_one = 1, gamma: positive = 1.0, end: float = 0.0
+):  # fmt: skip
     """Half waves down to `end`: the first of `steps` steps, each next `mult` times as long, `gamma` times as high.
 
     >>> import samestep as ss
