@@ -428,8 +428,11 @@ def test_agd_velocity_as_sutskever_wrote_it():
         theta = theta + v
     lr = lambda count: 0.02 * (1 + count % 3)  # noqa: E731
     near(nesterov(ss.chain(ss.agd_velocity(lr, momentum=0.9)), at_query=True), found)
+    near(nesterov(ss.chain(ss.sgd(lr), ss.agd_velocity(momentum=0.9)), at_query=True), found)  # its descend, replaced
     classical = nesterov(ss.chain(ss.agd(momentum=0.9), ss.descend(lr)), at_query=True)
     assert abs(classical - found).max() > 1e-3
+    with pytest.raises(ss.ChainError, match="takes the place of descend, which this chain lacks"):
+        ss.chain(ss.ftrl(), ss.agd_velocity())
 
 
 def test_the_query_has_the_numbers_of_the_next_step():

@@ -13,6 +13,7 @@ An article has x = p + lr momentum m, and the handbook x = p - m: the step back 
 """
 
 from ..page import direction, nonnegative, unit, update, zeros
+from .descend import descend
 
 
 def _ahead(p, m, *, lr, momentum):
@@ -43,15 +44,18 @@ def _ahead_of_velocity(p, m, *, momentum):
     return {"x": p - momentum * m}
 
 
-@update(query=_ahead_of_velocity, m=zeros)
+@update(query=_ahead_of_velocity, replaces=descend, m=zeros)
 def agd_velocity(p, u, m, *, lr: nonnegative, momentum: unit = 0.9):
     """The look-ahead with lr inside the buffer, in place of `descend`: help("samestep.modifiers.agd").
 
     Args:
-        lr: the step size, with which a gradient enters the buffer.
+        lr: the step size, with which a gradient enters the buffer; in a chain with `descend`, the lr of that part.
         momentum: the decay of the buffer, 0.9.
 
     For constant numbers its points are the params of `sgd(lr, momentum=..., nesterov=True, form="velocity")`. Slot `m`.
+
+    Raises:
+        ChainError: there is no `descend` in the chain, and no lr of its own; or both have another lr.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.agd_velocity(0.5)), np.array([1.0])
