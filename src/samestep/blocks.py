@@ -81,3 +81,12 @@ def turned(xp: Any, x: Any, number: tuple, rank: int) -> Any:
     """The last axis of each block in front of its others."""
     first = len(number)
     return xp.permute_dims(x, (*range(first), first + rank - 1, *range(first, first + rank - 1)))
+
+
+def inverse_roots(xp: Any, h: Any, order: int, eps: Any, shifted: bool, number: tuple) -> Any:
+    """h^(-1 / order) of each; its eigenvalues are held at eps, or all shifted, to be eps at least."""
+    values, vectors = xp.linalg.eigh((h + h.mT) / 2)
+    least = xp.minimum(xp.min(values, axis=-1, keepdims=True), 0.0) if shifted else None
+    values = values - least + eps if shifted else xp.maximum(values, eps)
+    roots = values ** (-1 / order)
+    return xp.matmul(vectors * (xp.expand_dims(roots, axis=-2) if number else roots), vectors.mT)

@@ -4,10 +4,11 @@ Gupta, Koren, Singer, "Shampoo: Preconditioned Stochastic Tensor Optimization", 
 algorithm 2. G_i is the gradient with axis i in front and the others flattened, k the number of axes.
 
     H_i <- H_i + G_i G_i^T          H_i starts as eps I
-    u = g x_1 H_1^(-1/2k) ... x_k H_k^(-1/2k)       the roots of the steps 1, 1 + freq, 1 + 2 freq, ...
+    u = g x_1 H_1^(-1/2k) ... x_k H_k^(-1/2k)       the roots of the steps start, start + freq, start + 2 freq, ...
     p <- p - lr u
     beta2: H_i <- beta2 H_i + (1 - beta2) G_i G_i^T from 0; of H_i / (1 - beta2^t), with eps added to its eigenvalues
-    graft: u <- u |s| / |u|; s = g ("sgd"), or g / sqrt(sum of g^2) ("adagrad")
+    graft: u <- u |s| / |u|, before start s itself; s = g ("sgd"), or g / sqrt(n), with n the sum of g^2 ("adagrad"),
+        their mean with graft_beta2 ("rmsprop"), or that, debiased ("adam")
 
 beta2, grafts and blocks are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the Distributed
 Shampoo Optimizer", 2023, https://arxiv.org/abs/2309.06497.
@@ -18,7 +19,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..blocks import cut, identities, joined, sizes, times, turned
+from ..blocks import cut, identities, inverse_roots, joined, sizes, times, turned
 from ..constructor import named
 from ..errors import LeafError
 from ..modifiers.decay import decay
@@ -34,23 +35,24 @@ def _start(name, axis, p, *, eps, beta2, block):
     return scale * identities(p, axis, block) if axis < int(p.ndim) else p
 
 
-def _inverse_root(xp, h, order, eps, shifted, number):
-    values, vectors = xp.linalg.eigh((h + h.mT) / 2)
-    least = xp.minimum(xp.min(values, axis=-1, keepdims=True), 0.0) if shifted else None
-    values = values - least + eps if shifted else xp.maximum(values, eps)
-    roots = values ** (-1 / order)
-    return xp.matmul(vectors * (xp.expand_dims(roots, axis=-2) if number else roots), vectors.mT)
+def _reference(xp, g, n, t, graft, beta2):
+    """The direction whose norm is taken, and what is kept for it."""
+    if graft in ("none", "sgd"):
+        return g, {}
+    n = n + g * g if graft == "adagrad" else beta2 * n + (1 - beta2) * g * g
+    return g / (xp.sqrt(n / (1 - beta2**t) if graft == "adam" else n) + 1e-10), {"n": n}
 
 
 @direction(n=zeros, **per_axis(h=partial(_start, "h"), r=partial(_start, "r")))
 def scale_by_shampoo(
     u, n, h0, h1, h2, h3, h4, r0, r1, r2, r3, r4, t, *, eps: positive = 1e-6, max_dim: count = 4096, freq: count = 1,
-    beta2: unit | None = None, graft: Literal["none", "sgd", "adagrad"] = "none", block: count | None = None,
+    beta2: unit | None = None, graft: Literal["none", "sgd", "adagrad", "rmsprop", "adam"] = "none",
+    graft_beta2: unit = 0.999, start: count = 1, block: count | None = None, root: count | None = None,
 ):  # fmt: skip
     """The direction of Shampoo; its equations and source: help("samestep.algorithms.shampoo").
 
     Args:
-        eps, max_dim, freq, beta2, graft, block: as in `shampoo`.
+        eps, max_dim, freq, beta2, graft, graft_beta2, start, block, root: as in `shampoo`.
 
     >>> import numpy as np, samestep as ss
     >>> list(ss.chain(ss.scale_by_shampoo(max_dim=3), ss.descend(0.1)).init(np.zeros((4, 2))))
@@ -71,19 +73,16 @@ def scale_by_shampoo(
             gram = xp.matmul(flat.mT, flat)
             state[f"h{axis}"] = h = h + gram if beta2 is None else beta2 * h + (1 - beta2) * gram
             mean = h if beta2 is None else h / (1 - beta2**t)
-            root = _inverse_root(xp, mean, 2 * len(kept), eps, beta2 is not None, number)
+            power = inverse_roots(xp, mean, root or 2 * len(kept), eps, beta2 is not None, number)
             if freq > 1:
-                state[f"r{axis}"] = root = xp.where((t - 1) % freq == 0, root, roots[axis])
-            d = times(xp, d, root, number, (*shape[axis + 1 :], *shape[: axis + 1]))
+                state[f"r{axis}"] = power = xp.where((t - start) % freq == 0, power, roots[axis])
+            d = times(xp, d, power, number, (*shape[axis + 1 :], *shape[: axis + 1]))
         g, d = turned(xp, g, number, rank), turned(xp, d, number, rank)
     d = joined(xp, d, u, block)
+    s, more = _reference(xp, u, n, t, graft, graft_beta2)
     if graft != "none":
-        s = u
-        if graft == "adagrad":
-            state["n"] = n = n + u * u
-            s = u / (xp.sqrt(n) + 1e-10)
         d = d * (xp.linalg.vector_norm(s) / (xp.linalg.vector_norm(d) + 1e-16))
-    return {"u": d, **state}
+    return {"u": d if start == 1 else xp.where(t < start, s, d), **state, **more}
 
 
 @named(scale_by_shampoo)
@@ -98,14 +97,15 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, weight_decay: nonne
         max_dim, freq: a longer axis gets no factor and does not count in k, 4096; steps from one root to the next, 1.
         block: longer axes are cut into blocks of this length, each with factors of its own, None: not cut.
         beta2: a moving average in place of the sum, None; eps is then added to the eigenvalues.
-        graft: the norm of the direction: "none", its own; "sgd", the gradient's; "adagrad", that of AdaGrad's step.
-        momentum: m <- momentum m + u moves p; 0 keeps no m.
-        weight_decay: decoupled decay; 0 leaves the part out.
+        graft: the norm of the direction: "none", its own; that of a step of "sgd", "adagrad", "rmsprop" or "adam".
+        graft_beta2, start: the decay of RMSprop's or Adam's g^2, 0.999; the first step that is not the graft's own, 1.
+        root: H_i^(-1 / root), None: 2k.
+        momentum, weight_decay: m <- momentum m + u moves p, 0: no m; decoupled decay, 0: none.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis
     and block, `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (in a jit every step computes them), `n`
-    for "adagrad", and `m`, in the compute dtype.
+    where the graft has squares, and `m`, in the compute dtype.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

@@ -21,12 +21,22 @@ def _summed(count: int) -> dict[str, Any]:
     return {"betas": (0.9, 1.0)}
 
 
-def _grafted(kind: int, block: int = 512) -> Oracle:
+def _unmoved(count: int) -> dict[str, Any]:
+    return {"betas": (0.0, 1.0)}
+
+
+def _grafted(kind: int, block: int = 512, start: int = 1, driven: Any = _summed, **more: Any) -> Oracle:
     """Roots that come of SVD in every step; vectors it leaves as they are."""
     named = {"block_size": block, "shape_interpretation": False, "use_svd": True, "nesterov": False, "matrix_eps": 0.01}
-    when = {"start_preconditioning_step": 1, "preconditioning_compute_steps": 1}
+    when = {"start_preconditioning_step": start, "preconditioning_compute_steps": 1, **more}
     called = call("pytorch_optimizer.ScalableShampoo", lr=0.01, betas=(0.9, 0.99), graft_type=kind, **named, **when)
-    return Oracle(called, driven=_summed)
+    return Oracle(called, driven=driven)
+
+
+def _fading(count: int) -> float:
+    """Its mean starts at 0.01 I, and is not debiased: so much of that is left in ours, which is; the scale is grafted."""
+    left = 0.99 ** (count + 1)
+    return 0.01 * left / (1 - left)
 
 
 CASES = [
@@ -63,6 +73,18 @@ CASES = [
         "shampoo_adagrad",
         lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="adagrad"),
         _grafted(2),
+        problem="matrix",
+    ),
+    Case(
+        "shampoo_rmsprop",
+        lambda ss: ss.shampoo(0.01, eps=_fading, beta2=0.99, momentum=0.9, graft="rmsprop", graft_beta2=0.99),
+        _grafted(3, driven=None),
+        problem="matrix",
+    ),
+    Case(
+        "shampoo_start",
+        lambda ss: ss.shampoo(0.01, eps=0.01, graft="sgd", start=5, root=3),
+        _grafted(1, start=5, driven=_unmoved, inverse_exponent_override=3),
         problem="matrix",
     ),
 ]  # fmt: skip
