@@ -27,6 +27,19 @@ def sizes(x: Any, longest: int | None) -> tuple[tuple, list]:
     return (prod(pieces for pieces, _ in found),), [width for _, width in found]
 
 
+def merged(x: Any, longest: int | None) -> list:
+    """The lengths of its axes, where neighbours are one as long as that has at most this length."""
+    if longest is None:
+        return [x.shape[axis] for axis in range(int(x.ndim))]
+    found: list[int] = []
+    for dim in (int(x.shape[axis]) for axis in range(int(x.ndim))):
+        if found and (dim == 1 or found[-1] * dim <= longest):
+            found[-1] *= dim
+        else:
+            found.append(dim)
+    return found
+
+
 def identities(x: Any, axis: int, longest: int | None) -> Any:
     """The identity matrix of an axis, one for each block."""
     number, shape = sizes(x, longest)
@@ -81,6 +94,14 @@ def turned(xp: Any, x: Any, number: tuple, rank: int) -> Any:
     """The last axis of each block in front of its others."""
     first = len(number)
     return xp.permute_dims(x, (*range(first), first + rank - 1, *range(first, first + rank - 1)))
+
+
+def along(xp: Any, x: Any, matrices: list) -> Any:
+    """Every axis times its matrix, if it has one; it is the last axis when its turn comes."""
+    order = (len(matrices) - 1, *range(len(matrices) - 1))
+    for matrix in reversed(matrices):
+        x = xp.permute_dims(x if matrix is None else xp.matmul(x, matrix), order)
+    return x
 
 
 def inverse_roots(xp: Any, h: Any, order: int, eps: Any, shifted: bool, number: tuple) -> Any:

@@ -17,6 +17,7 @@ from functools import partial
 
 from array_api_compat import array_namespace
 
+from ..blocks import along, merged
 from ..constructor import named
 from ..errors import LeafError
 from ..modifiers.descend import descend
@@ -25,17 +26,10 @@ from ..slots import per_axis
 from ..trace.namespace import eye_like
 
 
-def _matrix(scale, axis, p):
+def _matrix(scale, axis, p, *, max_dim, merge_dims):
     """How a matrix of an axis starts; a leaf without this axis has none."""
-    return scale * eye_like(p, p.shape[axis]) if axis < int(p.ndim) else p
-
-
-def _turned(xp, x, matrices):
-    """Every axis times its matrix, if it has one; it is the last axis when its turn comes."""
-    order = (len(matrices) - 1, *range(len(matrices) - 1))
-    for matrix in reversed(matrices):
-        x = xp.permute_dims(x if matrix is None else xp.matmul(x, matrix), order)
-    return x
+    shape = merged(p, max_dim if merge_dims else None)
+    return scale * eye_like(p, shape[axis]) if axis < len(shape) else p
 
 
 @direction(m=zeros, v=zeros, **per_axis(h=partial(_matrix, 0.0), q=partial(_matrix, 1.0)))
@@ -43,38 +37,43 @@ def scale_by_soap(
     u, m, v, h0, h1, h2, h3, h4, q0, q1, q2, q3, q4, t, *, beta1: unit = 0.95, beta2: unit = 0.95,
     shampoo_beta: unit | None = None, eps: positive = 1e-8, freq: count = 10, max_dim: count = 10000,
     precondition_1d: bool = False, bias_correction: bool = True, normalize: bool = False, init_steps: count = 1,
+    merge_dims: bool = False,
 ):  # fmt: skip
     """The direction of SOAP; its equations and source: help("samestep.algorithms.soap").
 
     Args:
-        beta1, beta2, shampoo_beta, eps, freq, max_dim, precondition_1d, bias_correction, normalize, init_steps: there.
+        beta1, beta2, shampoo_beta, eps, freq, max_dim, precondition_1d, bias_correction, normalize: there.
+        init_steps, merge_dims: there.
 
     >>> import samestep as ss
     >>> ss.scale_by_soap(freq=5) in ss.soap(freq=5).chains[0].parts
     True
     """
-    xp, rank = array_namespace(u), int(u.ndim)
-    if rank > 5:
-        raise LeafError(f"soap has bases for up to 5 axes; a leaf has {rank}: reshape it, or use groups")
-    kept = [i for i in range(rank) if u.shape[i] <= max_dim and (rank > 1 or precondition_1d)] if u.size != 0 else []
+    xp, whole, shape = array_namespace(u), merged(u, None), merged(u, max_dim if merge_dims else None)
+    axes = range(len(shape))
+    if len(axes) > 5:
+        raise LeafError(f"soap has bases for up to 5 axes; a leaf has {len(axes)}: merge_dims, or use groups")
+    kept = [i for i in axes if shape[i] <= max_dim and (len(whole) > 1 or precondition_1d)] if u.size != 0 else []
+    u, m, v = (xp.reshape(x, shape) for x in (u, m, v)) if merge_dims else (u, m, v)
     h, q, state = [h0, h1, h2, h3, h4], [q0, q1, q2, q3, q4], {}
     first, k = t <= init_steps, xp.maximum(t - init_steps, 1)
     due, weight = k % freq == 0, beta2 if shampoo_beta is None else shampoo_beta
     m = xp.where(first, m, beta1 * m + (1 - beta1) * u)
-    g, d = (_turned(xp, x, [q[i] if i in kept else None for i in range(rank)]) for x in (u, m))
+    g, d = (along(xp, x, [q[i] if i in kept else None for i in axes]) for x in (u, m))
     v = xp.where(first, v, beta2 * v + (1 - beta2) * g * g)
-    d = _turned(xp, d / (xp.sqrt(v) + eps), [q[i].mT if i in kept else None for i in range(rank)])
+    d = along(xp, d / (xp.sqrt(v) + eps), [q[i].mT if i in kept else None for i in axes])
     d = d / (1e-30 + xp.sqrt(xp.mean(d * d))) if normalize else d
     d = d * (xp.sqrt(1 - beta2**k) / (1 - beta1**k)) if bias_correction else d
     for i in kept:
-        flat = xp.reshape(xp.permute_dims(u, (i, *(j for j in range(rank) if j != i))), (u.shape[i], -1))
+        flat = xp.reshape(xp.permute_dims(u, (i, *(j for j in axes if j != i))), (shape[i], -1))
         state[f"h{i}"] = new = weight * h[i] + (1 - weight) * xp.matmul(flat, flat.mT)
         power = xp.matmul(new, q[i])
         order = xp.argsort(xp.sum(q[i] * power, axis=0), descending=True)
         v = xp.where(due, xp.take(v, order, axis=i), v)
         start, turn = xp.linalg.eigh((new + new.mT) / 2)[1], xp.linalg.qr(xp.take(power, order, axis=1))[0]
         state[f"q{i}"] = xp.where(first, xp.flip(start, axis=1), xp.where(due, turn, q[i]))
-    return {"u": xp.where(first, xp.zeros_like(u), d), "m": m, "v": v, **state}
+    state |= {"u": xp.where(first, xp.zeros_like(u), d), "m": m, "v": v}
+    return state | ({name: xp.reshape(state[name], whole) for name in "umv"} if merge_dims else {})
 
 
 @update()
@@ -94,6 +93,7 @@ def soap(lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
         beta1, beta2, eps: the decay of Adam's means, 0.95 and 0.95; beside the raw root of v, 1e-8.
         shampoo_beta, freq: the decay of the factors H_i, None: beta2; steps between two turns of the bases, 10.
         max_dim: a longer axis keeps its coordinates, 10000.
+        merge_dims: axes side by side are one where that is not longer, False.
         precondition_1d, init_steps: rotate vectors too, False; else they run Adam. How many calls only collect, 1.
         bias_correction, normalize: the factor sqrt(1 - beta2^k) / (1 - beta1^k), True; else 1. u over its RMS, False.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
@@ -101,8 +101,8 @@ def soap(lr: nonnegative = 3e-3, *, weight_decay: nonnegative = 1e-2, **hyper):
     Where those gradients have not full rank along an axis, two libraries may choose another basis for the rest, and go
     other ways; more calls help. In a jit all factors are computed in every step, due or not.
 
-    Params are floating arrays of up to 5 dimensions; slots `m`, `v`, and square matrices for each axis, in the compute
-    dtype: the factors `h0`, `h1`, `h2`, `h3`, `h4`, and the bases `q0`, `q1`, `q2`, `q3`, `q4`.
+    Params are floating arrays of up to 5 dimensions, once merged; slots `m`, `v`, and square matrices for each axis, in
+    the compute dtype: the factors `h0`, `h1`, `h2`, `h3`, `h4`, and the bases `q0`, `q1`, `q2`, `q3`, `q4`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

@@ -34,7 +34,7 @@ def _grafted(kind: int, block: int = 512, start: int = 1, driven: Any = _summed,
 
 
 def _fading(count: int) -> float:
-    """Its mean starts at 0.01 I, and is not debiased: so much of that is left in ours, which is; the scale is grafted."""
+    """Its mean starts at 0.01 I, and is not debiased: so much is left in ours, which is; the scale is grafted."""
     left = 0.99 ** (count + 1)
     return 0.01 * left / (1 - left)
 
@@ -56,6 +56,12 @@ CASES = [
         "soap_normalized",
         lambda ss: ss.soap(wave(0.01), eps=1e-30, normalize=True),
         _soap(wave(0.01), eps=1e-30, normalize_gradient=True),
+    ),
+    Case(
+        "soap_merged",
+        lambda ss: ss.soap(0.01, freq=3, max_dim=4, merge_dims=True),
+        _soap(0.01, precondition_frequency=3, max_precondition_dim=4, merge_dims=True),
+        problem="tensor",
     ),
     Case(
         "shampoo_sgd",
