@@ -62,6 +62,7 @@ EXACT = {
     "classical": ss.sgd(0.02, momentum=0.9, dampening=0.3, weight_decay=0.1),
     "signum": ss.chain(MOMENTUM, sign(), ss.decay(0.1), ss.descend(wave(0.01))),
     "averaged": ss.chain(MOMENTUM, ss.trust_ratio(), ss.descend(0.1), ss.lookahead(k=2, reset="pullback"), ss.ema(0.8)),
+    "rule_before": ss.chain(ss.rules.adagrad(), MOMENTUM, ss.descend(0.1)),  # it leaves the gradient as it is
     "says_h": ss.chain(MOMENTUM, scaled(), solved(lr=0.1)),
     "again": ss.chain(MOMENTUM, ss.descend(wave(0.1)), ss.lookahead(k=3, reset="state")),
     "restarted": ss.chain(ss.warm_restart(3), debiased(), ss.descend(wave(0.1))),

@@ -181,7 +181,8 @@ class Bus:
                     else:
                         value = self.tracer.apply("where", cycle["moves"], slots.follow(value), self.inputs[qualified])
                     self._write(part, name, part.page.slots[name], value)
-                self.u = slots.follow(u)
+                if part is self.directions[-1][0]:  # what others made of the gradient it may have left alone
+                    self.u = slots.follow(u)
             except TraceError as error:
                 raise TraceError(f"{cycle['page']} does not go with {part.page.__name__}: {error}") from error
         if self.h is not None:

@@ -166,7 +166,7 @@ TABLE = [
         ("hidden_accumulation",),
         (
             *("adafactor", "adagrad", "c_adamw", "lars", "muon", "nadam", "online_rmsprop", "rmsprop"),
-            *("sc_adagrad", "sc_rmsprop", "simplified_ademamix", "sm3", *RULED, "cautious"),
+            *("sc_adagrad", "sc_rmsprop", "simplified_ademamix", *RULED, "cautious"),
         ),
         "it reads the gradient, and not only slots",
         "The direction has the gradient itself in it, of which only the last of k is there when p moves.",
@@ -185,7 +185,7 @@ TABLE = [
     ),
     Refusal(
         ("hidden_accumulation",),
-        ("adabelief", "adan", "adopt", "came", "laprop", "mars", "novograd", "agd", "monitor_sigma"),
+        ("adabelief", "adan", "adopt", "came", "laprop", "mars", "novograd", "sm3", "agd", "monitor_sigma"),
         "which a cycle completes last",
         "What the slot takes in is made of another slot, which is whole only when all k gradients are in.",
     ),
