@@ -20,7 +20,22 @@ def lars_plain(s, p, g, t):
     return p - 0.5 * ratio * (g + 0.1 * p)
 
 
+def adafactor_direction(s, p, g, t):
+    """Part A 9, bojone's: the momentum is of u, before its size."""
+    b, q = 1 - t**-0.8, g * g + 1e-30
+    if g.ndim > 1:
+        s["r"] = b * s.get("r", 0.0) + (1 - b) * q.mean(axis=-1, keepdims=True)
+        s["c"] = b * s.get("c", 0.0) + (1 - b) * q.mean(axis=-2, keepdims=True)
+        u = g / np.sqrt(s["r"] / s["r"].mean(axis=-2, keepdims=True)) / np.sqrt(s["c"])
+    else:
+        s["v"] = b * s.get("v", 0.0) + (1 - b) * q
+        u = g / np.sqrt(s["v"])
+    s["m"] = 0.9 * s.get("m", 0.0) + 0.1 * u / max(1.0, np.sqrt((u * u).mean()))
+    return p - min(0.01, 1 / np.sqrt(t)) * max(1e-3, np.sqrt((p * p).mean())) * s["m"]
+
+
 TRANSCRIPTIONS = {
+    "adafactor_direction": (lambda ss: ss.adafactor(beta1=0.9, momentum_on="direction"), adafactor_direction),
     "lars_plain": (lambda ss: ss.lars(0.5, momentum=0.0, weight_decay=0.1, trust_coefficient=0.01), lars_plain),
     "mars_zeros": (lambda ss: ss.mars(0.01, g_prev0="zeros", eps=1e-4), mars_zeros),
 }

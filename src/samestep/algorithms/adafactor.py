@@ -39,12 +39,13 @@ def scale_by_adafactor(
     beta1: unit | None = None, relative_step: bool = True, scale_parameter: bool = True, warmup_init: bool = False,
     min_dim: count = 1, factor: Literal["last", "largest"] = "last",
     decay: Literal["relative", "decoupled", "independent"] = "relative",
+    momentum_on: Literal["step", "direction"] = "step",
 ):  # fmt: skip
     """The whole step of Adafactor, lr included; its equations and source: help("samestep.algorithms.adafactor").
 
     Args:
         lr, decay_rate, eps, eps_mode, eps2, clip_threshold, beta1, relative_step, scale_parameter: see `adafactor`.
-        warmup_init, min_dim, factor: see `adafactor`.
+        warmup_init, min_dim, factor, momentum_on: see `adafactor`.
         decay: "relative": parts behind it have the size of this step for lr; else as in `decay`, "relative".
 
     >>> import samestep as ss
@@ -65,9 +66,11 @@ def scale_by_adafactor(
     if relative_step:
         lr = xp.minimum(lr * t * 1e-4 if warmup_init else lr, 1 / xp.sqrt(t))
     size = lr * xp.maximum(eps2, rms(xp, p)) if scale_parameter else lr
-    u = size * clipped(xp, u, clip_threshold)
+    u, late = clipped(xp, u, clip_threshold), momentum_on == "direction"
+    u = u if late else size * u
     if beta1 is not None:
         state["m"] = u = beta1 * m + (1 - beta1) * u
+    u = size * u if late else u
     return {"u": u, **state, **({"lr": size} if decay == "relative" else {})}
 
 
@@ -89,7 +92,8 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
         scale_parameter, eps2, warmup_init: scale by RMS(p), True, at least 1e-3; the bound lr is lr t / 10000, False.
         decay_rate, clip_threshold: decay is 1 - t^(-decay_rate), 0.8; the largest RMS(u), 1.
         eps, eps_mode: "added" to g^2, 1e-30; "floor": no u exceeds g / eps; None: the epsilon of the params' dtype.
-        beta1, min_dim: momentum on the finished step, None or 0: no buffer; the least rows and columns that factor, 1.
+        beta1, min_dim: momentum, None or 0: no buffer; the least rows and columns that factor, 1.
+        momentum_on: it is a mean of whole "step"s, or "direction"s u, before their size a, as in bojone's Keras port.
         factor: which axes are rows and columns where a leaf has more: the "last" two; the two "largest", as in optax.
         weight_decay, decay: 0: none; by the size a of the step, "relative", by lr, "decoupled", or "independent".
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
