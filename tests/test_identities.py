@@ -67,6 +67,32 @@ def test_yogi_stays_positive_and_moves_no_faster_than_adam():
         before = state["v"]
 
 
+def test_amsgrad_in_place_is_none_of_the_other_readings():
+    """Part B 5.2: the handbook's final formula has 500, 334, ... for squares of 1; a window of two forgets."""
+
+    def found(gradients):
+        opt, p, v = ss.adam(amsgrad="inplace"), np.zeros(1), []
+        state = opt.init(p)
+        for g in gradients:
+            p, state = opt.step(p, np.array([g]), state)
+            v.append(state["v"].item())
+        return np.array(v)
+
+    def others(gradients, b=0.999):
+        v, c = [0.0], 1 - b ** np.arange(len(gradients) + 1)
+        for g in gradients:
+            v.append(b * v[-1] + (1 - b) * g * g)
+        v, before = np.array(v), np.array([0.0, 0.0, *(x / y for x, y in zip(v[1:-1], c[1:-1], strict=True))])
+        return np.maximum(v, before)[1:] / c[1:], np.maximum(v[1:] / c[1:], before[1:])
+
+    literal, window = others([1.0] * 5)
+    assert literal[[1, 2, 4]].round().tolist() == [500, 334, 200] and abs(window - 1).max() < 1e-12
+    assert abs(found([1.0] * 5) - 1).max() < 1e-12
+    _, window = others([1.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(window, [1.0, 1.0, 0.5, 1 / 3], rtol=1e-2)
+    assert found([1.0, 0.0, 0.0, 0.0]).tolist() == [1.0] * 4
+
+
 def test_signs_of_zero_and_nan():
     """Card C13: sign(0) is 0, and NaN stays NaN."""
     opt, g = ss.signum(1.0, beta=0.0), np.array([0.0, -0.0, np.nan, -2.0])
