@@ -165,6 +165,17 @@ def slow(s, c):
         c.p = s["slow"] = {k: x + 0.3 * (c.p[k] - x) for k, x in last.items()}
 
 
+def pullback(s, c):
+    """Slow, and with it the m that a formula before it has written, from 0."""
+    slow(s, c)
+    if c.t % 4 == 0:
+        for k in c.p:
+            places = [place for x in c.memories[: c.place] for place in ((x, ("m", k)), (x.get(k) or {}, "m"))]
+            memory, key = [(x, key) for x, key in places if key in x][-1]
+            last = s.get(("m", k), 0.0)
+            memory[key] = s["m", k] = last + 0.3 * (memory[key] - last)
+
+
 def snapshot_at_random(s, c):
     """Every fifth step goes back to where the last one began whose coin said so."""
     s.setdefault("snapshot", c.start)
@@ -315,6 +326,10 @@ ROWS = {
         lambda: [ss.lookahead(4, 0.3, reset="state", name="again")],
         again(4, warm=False),
         Stage("update", slow, shows={"again.slow": "slow"}, **SLOW),
+    ),
+    "lookahead, pullback": behind(
+        lambda: [ss.lookahead(4, 0.3, reset="pullback", name="back")],
+        Stage("update", pullback, shows={"back.slow": "slow"}, lasts=("slow", ("m", "w"), ("m", "b")), at=of("slow")),
     ),
     "snapshot_at_random": behind(
         lambda: [ss.variance_reduced(name="drawn"), ss.snapshot_at_random(every=5, name="drawn")],

@@ -155,6 +155,16 @@ TABLE = [
         "makes p of its slots alone",
         "p is the difference of two slots: what another part does to p is gone with the next step.",
     ),
+    Refusal(
+        ("lookahead, pullback",),
+        (
+            *(name for name in UPDATES if name != "agd_velocity"),
+            *("adadelta", "adafactor", "adagrad", "adashift", "dog", "dowg", "eg_gains", "l_svrg", "online_rmsprop"),
+            *("rmsprop", "sc_adagrad", "sc_rmsprop", "sgd", "shampoo", "svrg", *RULED),
+        ),
+        "it borrows slot 'm', and no part before it writes an array there",
+        "Decision 0025. What is pulled back is a momentum, and as these are written they have none.",
+    ),
     # hidden accumulation: slots that are s <- c s + h(g) with h linear or a square take in each gradient of a step
     Refusal(
         ("hidden_accumulation",),

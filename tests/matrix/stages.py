@@ -187,6 +187,7 @@ class Reference:
         c.second, c.full, c.halves = self.wide(second), self.wide(self.full or second), self.halves
         c.round = (lambda x: np.asarray(x).astype(np.float16).astype(np.float32)) if self.halves else np.asarray
         c.cycle, c.moves, c.outer, c.again = None, True, None, []
+        c.memories = [s for _, s in self.both]  # for what reads another's
         return c
 
     def step(self, params, grads, second=None):
