@@ -150,10 +150,10 @@ def test_derivatives_of_other_numbers():
 
 
 # derivatives of eigenvectors are infinite where two eigenvalues are the same
-ROOTS_OF_MATRICES = {"shampoo", "shampoo_adagrad", "shampoo_sgd", "soap", "soap_options"}
+ROOTS_OF_MATRICES = ("shampoo", "soap")
 
 
-@pytest.mark.parametrize("name", sorted(distinct().keys() - ROOTS_OF_MATRICES))
+@pytest.mark.parametrize("name", sorted(n for n in distinct() if not n.startswith(ROOTS_OF_MATRICES)))
 def test_derivatives_are_finite_where_a_gradient_is_zero(name):
     opt, p = distinct_cached(name), checks.moved(checks.params("float64", SMALL), "torch")
     p = {k: x.requires_grad_() for k, x in p.items()}
