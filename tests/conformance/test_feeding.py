@@ -1,5 +1,7 @@
 """What the suite feeds an optimizer whose step takes more than a gradient, and that it is looked at."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -78,7 +80,8 @@ def test_a_refresh_that_keeps_the_gradient_is_found(monkeypatch):
         ss.Optimizer, "refresh", lambda self, now, full, state: right(self, now, full, state) | {"g_full": full}
     )
     found = failures("numpy", "pure", "donated equals fresh")
-    assert "slot 'g_full' of leaf 'matrix' and gradient of leaf 'matrix' overlap" in found["donated equals fresh"]
+    said = r"slot 'g_full' of leaf '(\w+)' and gradient of leaf '\1' overlap"  # of the leaf that lies first in memory
+    assert re.search(said, found["donated equals fresh"])
 
 
 def test_all_that_is_fed_passes_every_check():
