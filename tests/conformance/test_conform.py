@@ -62,7 +62,7 @@ def test_a_full_run_takes_a_program_once():
 
 
 def test_a_check_on_leaves_that_the_backend_refuses_is_left_out():
-    factored = suite.subject("adafactor_min_dim", "numba", "float64")  # whose usual leaves are too small for that
+    factored = suite.Subject("factored", ss.adafactor(min_dim=10), "numba", "float64")  # not of the usual leaves
     (long,) = (check for check in suite.CHECKS if check.leaves is LONG)
     outcome = suite.judge(long, factored)
     assert outcome.status == suite.LEFT_OUT and "reduces over axes" in outcome.message
