@@ -287,6 +287,11 @@ STEPS = {
         lambda: step(ss.sgd(0.1), momentum=0.9), HyperparameterError,
             'this optimizer was built without momentum (it was 0.0); got 0.9: build another one with momentum=...',
     ),
+    "number of a part left out, overridden": (
+        lambda: step(ss.lars(0.1, always_adapt=False), trust_coefficient=0.1), HyperparameterError,
+            "this optimizer was built without trust_coefficient (it was 0.001); got 0.1: build another one with "
+            "trust_coefficient=...",
+    ),
     "regulariser left out, overridden": (
         lambda: step(ss.mirror_descent(0.1), l1=0.1), HyperparameterError,
             'this optimizer was built without l1 (it was 0.0); got 0.1: build another one with l1=...',

@@ -63,7 +63,7 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
             joined = chain(*(part for part in (first, *parts, mask) if part is not None))
             chains = [branch.chain for branch in joined.branches if branch.chain is not None]
             have = {k for made in chains for k, v in (made.numbers | made.options).items() if v is not None}
-            refused = tuple((k, _refusal(k, v, hypers)) for k, v in chosen.items() if k not in have)
+            refused = tuple((k, _refusal(k, v, inherited | hypers)) for k, v in chosen.items() if k not in have)
             return Optimizer(joined.branches, label, refused)
 
         constructor.__signature__ = signature  # type: ignore[attr-defined]
