@@ -64,7 +64,22 @@ def padam_paper(s, p, g, t):
     return p - 0.1 * s["m"] / (np.sqrt(s["x"]) + 1e-2) ** 0.5
 
 
+def schedule_free_inner(s, p, g, t):
+    """Part A 21, what is newer than the package: a debiased mean of g in the numerator; p is y."""
+    x, z = s.get("x", p), s.get("z", p)
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.99 * s.get("v", 0) + 0.01 * g * g
+    d = s["m"] / (1 - 0.9**t) / (np.sqrt(s["v"] / (1 - 0.99**t)) + 1e-4) + 0.1 * p
+    s["z"] = z - 0.01 * d
+    s["x"] = x + (s["z"] - x) / t
+    return 0.8 * s["x"] + 0.2 * s["z"]
+
+
 TRANSCRIPTIONS = {
+    "schedule_free_inner": (
+        lambda ss: ss.schedule_free_adamw(0.01, beta1=0.8, beta2=0.99, eps=1e-4, weight_decay=0.1, inner_momentum=0.9),
+        schedule_free_inner,
+    ),
     "c_adamw_hat": (
         lambda ss: ss.c_adamw(0.01, beta2=0.99, eps=1e-4, eps_mode="hat", weight_decay=0.1),
         c_adamw_hat,

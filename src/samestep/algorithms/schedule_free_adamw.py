@@ -5,6 +5,7 @@ schedule_free.py, beta1 in the place of momentum:
 
     v <- beta2 v + (1 - beta2) g^2,   c2 = 1 - beta2^t,   l = lr min(1, t / warmup)
     d = g / (sqrt(v / c2) + eps) + weight_decay p         "paper": l times sqrt(c2), and sqrt(v) in d
+    inner_momentum: m <- inner_momentum m + (1 - inner_momentum) g, and m / (1 - inner_momentum^t) in d in place of g
 """
 
 from typing import Literal
@@ -26,11 +27,12 @@ def decayed(d, p, z, weight_decay, decay_at_z):
     return d if weight_decay is None else d + weight_decay * (z if decay_at_z else p)
 
 
-@update(eval=at_x, alone=ALONE, z=copy, v=zeros, lr_max=0.0, weight_sum=0.0)
+@update(eval=at_x, alone=ALONE, z=copy, m=zeros, v=zeros, lr_max=0.0, weight_sum=0.0)
 def schedule_free_adamw_step(
     u,
     p,
     z,
+    m,
     v,
     lr_max,
     weight_sum,
@@ -46,28 +48,34 @@ def schedule_free_adamw_step(
     r: nonnegative = 0.0,
     weight_lr_power: nonnegative = 2.0,
     form: Literal["reference", "paper"] = "reference",
+    inner_momentum: unit | None = None,
 ):
     """The step of Schedule-Free AdamW; its equations and source: help("samestep.algorithms.schedule_free_adamw").
 
     Args:
         lr, beta1, beta2, eps, decay_at_z, warmup, r, weight_lr_power, form: as in `schedule_free_adamw`.
-        weight_decay: decay as part of d, or None: none.
+        weight_decay, inner_momentum: decay as part of d; a mean of g in it; or None: none.
 
     >>> import samestep as ss
     >>> ss.chain(ss.schedule_free_adamw_step(lr=0.01)) == ss.schedule_free_adamw(0.01)
     True
     """
-    xp, s = array_namespace(p), (1 - beta2**t) ** 0.5
+    xp, s, inner = array_namespace(p), (1 - beta2**t) ** 0.5, {}
     v = beta2 * v + (1 - beta2) * u * u
+    if inner_momentum is not None:
+        inner["m"] = m = inner_momentum * m + (1 - inner_momentum) * u
+        u = m / (1 - inner_momentum**t)
     step = warmed(xp, lr, t, warmup)
     d = u / (xp.sqrt(v) + eps) if form == "paper" else s * u / (xp.sqrt(v) + s * eps)
     d = decayed(d, p, z, weight_decay, decay_at_z)
     step = s * step if form == "paper" else step
-    return {**averaged(p, z, d, step, t, lr_max, weight_sum, beta1, r, weight_lr_power), "v": v}
+    return {**averaged(p, z, d, step, t, lr_max, weight_sum, beta1, r, weight_lr_power), "v": v, **inner}
 
 
 @named(schedule_free_adamw_step)
-def schedule_free_adamw(lr: nonnegative = 2.5e-3, *, weight_decay: nonnegative = 0.0, **hyper):
+def schedule_free_adamw(
+    lr: nonnegative = 2.5e-3, *, weight_decay: nonnegative = 0.0, inner_momentum: unit = 0.0, **hyper
+):  # fmt: skip
     """Schedule-Free AdamW (Defazio et al., 2024, https://arxiv.org/abs/2405.15682).
 
         d = g / (sqrt(v_hat) + eps) + weight_decay p;  z <- z - l d;  x and p as in `schedule_free_sgd`
@@ -77,9 +85,10 @@ def schedule_free_adamw(lr: nonnegative = 2.5e-3, *, weight_decay: nonnegative =
         weight_decay, decay_at_z: decay, 0, of p; of z instead, False.
         warmup, r, weight_lr_power: as in `schedule_free_sgd`, 0, 0 and 2.
         form: "reference", or "paper" (the published runs): sqrt(v) in d, and sqrt(1 - beta2^t) in l.
+        inner_momentum: Adam's mean of the gradient, beside the averages, 0: none, and no slot `m`.
         maximize: climb instead of descend, False.
 
-    Params are floating arrays; slots `z`, `v` in the compute dtype, and the numbers `lr_max`, `weight_sum`.
+    Params are floating arrays; slots `z`, `v`, `m` in the compute dtype, and the numbers `lr_max`, `weight_sum`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
@@ -87,4 +96,5 @@ def schedule_free_adamw(lr: nonnegative = 2.5e-3, *, weight_decay: nonnegative =
     >>> import samestep as ss; ss.schedule_free_adamw(warmup=1000)
     schedule_free_adamw(lr=0.0025, warmup=1000)
     """
-    return [schedule_free_adamw_step(lr=lr, weight_decay=weight_decay or None, **hyper)]
+    inner, decay = inner_momentum or None, weight_decay or None
+    return [schedule_free_adamw_step(lr=lr, weight_decay=decay, inner_momentum=inner, **hyper)]
