@@ -53,7 +53,7 @@ class Fed:
 
     The gradient at the snapshot is the one that a check gives with its entries in reverse order, so that there too are
     zeros, infinities, NaN and subnormals; the full gradient is the one given. The points of its queries are part of
-    its state, so what holds of the state is checked of them.
+    its state, as NumPy copies, so what holds of the values there is checked of them.
     """
 
     def __init__(self, optimizer: ss.Optimizer) -> None:

@@ -205,7 +205,7 @@ def within(ours: Step, theirs: Step, most: float, t: int, title: str, dtype: str
     for what, a, b in zip(("params", "state"), ours, theirs, strict=True):
         for at, x, y in pairs(a, b, t, f"{what} ({title})"):
             if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
-                if not (same_number(x, y) or (isinstance(x, float) and _near(x, y, most))):
+                if not (same_number(x, y) or (isinstance(x, float) and _near(x, y, most, dtype))):
                     raise Difference(f"{at}: {x!r} against {y!r}", Apart(EXTREME, t))
                 continue
             if x.dtype != y.dtype or x.shape != y.shape:
@@ -219,8 +219,10 @@ def within(ours: Step, theirs: Step, most: float, t: int, title: str, dtype: str
     return Apart(worst, t)
 
 
-def _near(x: float, y: float, most: float) -> bool:
-    return ulps_of_leaf(np.array(x, np.float32), np.array(y, np.float32)) <= most
+def _near(x: float, y: float, most: float, dtype: str) -> bool:
+    """A number is a float64, of arrays that were computed in this dtype's arithmetic."""
+    made = held(COMPUTED.get(dtype, dtype))
+    return ulps_of_leaf(np.array(x, made), np.array(y, made)) <= most
 
 
 def largest(found: Sequence[Apart]) -> Apart:

@@ -5,7 +5,7 @@ import pytest
 
 import samestep as ss
 from samestep_conformance import checks
-from samestep_conformance.runs import Recorded
+from samestep_conformance.runs import Recorded, within
 from samestep_conformance.suite import CHECKS, FAILED, LEFT_OUT, Subject, examine
 
 BY_NAME = {check.name: check for check in CHECKS}
@@ -216,6 +216,15 @@ def test_a_reference_that_fails_is_told_to_all_who_ask_for_it():
     for _ in range(2):
         with pytest.raises(RuntimeError, match="in step 2"):
             list(recorded)
+
+
+def test_a_number_is_judged_in_the_arithmetic_of_its_program():
+    """1e-6 of it are 8 units in the last place of float32, and many more of float64."""
+    ours, theirs = ({}, {"d": 1.0}), ({}, {"d": 1.0 + 1e-6})
+    for dtype in ("bfloat16", "float32"):
+        within(ours, theirs, 16.0, 1, "", dtype)
+    with pytest.raises(checks.Difference, match="leaf 'd'"):
+        within(ours, theirs, 16.0, 1, "", "float64")
 
 
 def test_a_plan_that_is_made_again_in_every_step_is_seen(monkeypatch):
