@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from samestep.errors import LeafError
@@ -16,7 +17,7 @@ from samestep.pinned import Pinned
 
 from .containers import is_sparse
 from .eager import as_weak
-from .namespace import EAGER, wide
+from .namespace import EAGER, has_float64, wide
 from .sums import InOrder
 from .traced import SPELLING, TRACED, Summed, Traced, hidden_zero
 
@@ -86,6 +87,11 @@ class Jax(Library):
         for i, array in enumerate(arrays):
             if array is not None and not self.traced(array) and array.is_deleted():
                 return i, "was donated before, and is gone: go on with what that step returned"
+            if array is not None and array.dtype in (jnp.float64, jnp.complex128) and not has_float64():
+                return i, (
+                    f"is {array.dtype}, in which the devices of JAX here ({jax.default_backend()}) do not compute: "
+                    "cast it to half of that, or run JAX on the processor (JAX_PLATFORMS=cpu)"
+                )
         return None
 
     def kind(self, array: Any) -> Any:

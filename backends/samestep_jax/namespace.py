@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import jax
@@ -14,8 +15,29 @@ from jax.sharding import NamedSharding, PartitionSpec
 UNSIGNED = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}
 
 
+def has_float64() -> bool:
+    """Whether the devices that JAX uses by itself compute in float64."""
+    return computes_float64(jax.default_backend())
+
+
+@cache
+def computes_float64(platform: str) -> bool:
+    """What came of trying it."""
+    try:
+        with _x64():
+            tiny = np.float64(2.0**-40)
+            found = jax.jit(lambda x: x + 1).lower(tiny).compile()(tiny)  # by itself, in the midst of a trace too
+            return float(found) == 1 + tiny
+    except RuntimeError:  # XLA's errors are, and NotImplementedError
+        return False
+
+
 def wide() -> AbstractContextManager:
-    """The context in which float64 is float64."""
+    """The context in which float64 is float64, where there is any."""
+    return _x64() if has_float64() else nullcontext()
+
+
+def _x64() -> AbstractContextManager:
     return (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64(True)  # its place before JAX 0.8
 
 
@@ -27,6 +49,11 @@ class Fenced:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(jnp, name)
+
+    @property
+    def widest(self) -> Any:
+        """What numbers and sums are computed in."""
+        return jnp.float64 if has_float64() else jnp.float32
 
     def fence(self, x: Any) -> Any:
         """x, and nothing is known of how it was made."""
@@ -64,18 +91,18 @@ class Fenced:
 
     def expm1(self, x: Any, /) -> Any:
         """exp(x) - 1; JAX's is 6 units off in float32."""
-        return jnp.expm1(x.astype(jnp.float64)).astype(x.dtype)
+        return jnp.expm1(x.astype(self.widest)).astype(x.dtype)
 
     def log1p(self, x: Any, /) -> Any:
         """log(1 + x); JAX's is 128 units off. What the sum 1 + x rounds away, the quotient gives back."""
-        wide = x.astype(jnp.float64)
+        wide = x.astype(self.widest)
         u = self.fence(1 + wide)
         log = jnp.log(u) * self.fence(wide / self.apart(u - 1, wide))
         return jnp.where((u == 1) | (wide == jnp.inf), wide, log).astype(x.dtype)
 
     def tanh(self, x: Any, /) -> Any:
         """The hyperbolic tangent; JAX's is 7 units off."""
-        wide = x.astype(jnp.float64)
+        wide = x.astype(self.widest)
         twice = 2 * jnp.abs(wide)
         near = jnp.expm1(jnp.minimum(twice, 1.0))
         far = 1 - 2 / self.apart(jnp.exp(twice) + 1, wide)

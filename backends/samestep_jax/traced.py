@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from samestep.errors import BackendError
 from samestep.pinned import HALF_PRECISION, Deferred
 
-from .namespace import UNSIGNED, Eager, Fenced
+from . import pairs
+from .namespace import UNSIGNED, Eager, Fenced, has_float64
+from .pairs import in_place_of
 from .printer import SPELLING as FENCED
+from .sums import OverAxes
 
 
 def hidden_zero(array: Any) -> Any:
@@ -27,15 +30,6 @@ def hidden_zero(array: Any) -> Any:
     first = jnp.real(first) if jnp.iscomplexobj(first) else first
     low = lax.bitcast_convert_type(first, UNSIGNED[first.dtype.itemsize]).astype(jnp.uint32) & 0xFFFF
     return (low * low % 3 == 2).astype(jnp.uint32)
-
-
-@jax.custom_jvp
-def in_place_of(x: Any, found: Any) -> Any:
-    """The second, with the derivative of the first."""
-    return found
-
-
-in_place_of.defjvps(lambda slope, _, x, found: slope, None)
 
 
 class Traced(Eager):
@@ -51,6 +45,21 @@ class Traced(Eager):
     def arange(self, stop: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
         """As the standard has it, from 0 on."""
         return super().arange(stop, dtype=dtype)
+
+    @property
+    def float64(self) -> Any:
+        """Of numbers that are traced."""
+        return self.widest
+
+    @property
+    def int64(self) -> Any:
+        """For words of random bits; they are wanted in float64 then."""
+        if not has_float64():
+            raise BackendError(
+                "random bits of a count that is traced need int64 and float64, which the devices of JAX here have not: "
+                "take the step outside of jax.jit, or run JAX on the processor (JAX_PLATFORMS=cpu)"
+            )
+        return jnp.int64
 
     def eye(self, n: int, /, *, dtype: Any = None, device: Any = None) -> Any:
         """As the standard has it, square."""
@@ -84,25 +93,25 @@ class Traced(Eager):
 
     def log1p(self, x: Any, /) -> Any:
         """log(1 + x)."""
-        return jnp.log1p(x.astype(jnp.float64)).astype(x.dtype)
+        return jnp.log1p(x.astype(self.widest)).astype(x.dtype)
 
     def tanh(self, x: Any, /) -> Any:
         """The hyperbolic tangent."""
-        return jnp.tanh(x.astype(jnp.float64)).astype(x.dtype)
+        return jnp.tanh(x.astype(self.widest)).astype(x.dtype)
 
 
 TRACED = Traced(np.uint32(0))
 SPELLING = FENCED | {"divide": "xp.divide({0}, {1})", "pow": "xp.pow({0}, {1})"}
 
 
-class Summed(Deferred):
+class Summed(OverAxes, Deferred):
     """Sums in the order that XLA likes. What is rounded has the derivative of what it was rounded from."""
 
     def sum(self, x: Any) -> Any:
-        return jnp.sum(self._float64(x))
+        return jnp.sum(self._float64(x)) if has_float64() else pairs.total(x, self.xp.zero, False)
 
     def sum_squares(self, x: Any) -> Any:
-        return jnp.sum(jnp.square(self._float64(x)))
+        return jnp.sum(jnp.square(self._float64(x))) if has_float64() else pairs.total(x, self.xp.zero, True)
 
     def rounded(self, x: Any, param: str) -> Any:
         return self.xp.fence(x.astype(param)).astype(x.dtype) if param in HALF_PRECISION else x
