@@ -17,8 +17,8 @@ from samestep import backend as backends
 from samestep import cli
 from samestep.evaluate import Evaluated
 from samestep.trace.ops import OPS
+from samestep_conformance import against, jobs, report, suite
 from samestep_conformance import conform as command
-from samestep_conformance import jobs, report, suite
 from samestep_conformance.arrays import LONG, SMALL, Feed
 from samestep_conformance.bits import Apart
 from samestep_conformance.programs import COVERING, first_alike, optimizers
@@ -59,6 +59,13 @@ def test_a_full_run_takes_a_program_once():
     assert found["same bits"].status == suite.PASSED and found["long run"].status == suite.LEFT_OUT
     assert found["pure"].message == "as with adam: the same program, with other numbers"
     assert cell.not_compared == "long run left out: as with adam: the same program, with other numbers"
+
+
+def test_a_long_run_with_a_bound_judges_one_step_in_ten_to_its_end(monkeypatch):
+    judged, within = [], against.within
+    monkeypatch.setattr(against, "within", lambda *a: judged.append(a[3]) or within(*a))
+    against.long_run(optimizers()["every transcendental operation"], "numba", shapes={"w": (5,)})
+    assert judged == [1, *range(10, 1001, 10)]
 
 
 def test_a_check_on_leaves_that_the_backend_refuses_is_left_out():
