@@ -194,7 +194,7 @@ def test_a_child_forked_while_another_thread_makes_a_plan():
     def work():
         done.set()
         params = np.ones(2)
-        mine = ss.chain(ss.cautious(floor=0.5), ss.sgd(0.1, momentum=0.9))  # to be traced here
+        mine = ss.chain(ss.sgd(0.1, momentum=0.9), ss.cautious(floor=0.5))  # to be traced here
         return bits(
             [*other.step(params, params, other.init(params)), *opt.step(params, params, {"step": 0})[:1]]
         ), bits(mine.step(params, params, mine.init(params))[0])
