@@ -19,6 +19,15 @@ def largest(x: Any) -> tuple[int, int]:
     return (order[-1], order[-2]) if order else LAST
 
 
+def first(xp: Any, x: Any, axis: int) -> Any:
+    """The first entries along an axis of a matrix: enough to find a shape, where all of a large leaf take long."""
+    rank = int(x.ndim)
+    if rank < 2:
+        return x
+    order = (axis % rank, *(i for i in range(rank) if i != axis % rank))
+    return xp.permute_dims(xp.permute_dims(x, order)[:1], tuple(order.index(i) for i in range(rank)))
+
+
 def is_factored(x: Any, least: int = 1, axes: tuple[int, int] = LAST) -> bool:
     """Whether a leaf has rows and columns, and `least` of each."""
     return bool(x.ndim >= 2 and x.size > 0 and all(x.shape[axis] >= least for axis in axes))

@@ -13,7 +13,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..factored import LAST, clipped, is_factored, largest, means, over_root, rms
+from ..factored import LAST, clipped, first, is_factored, largest, means, over_root, rms
 from ..modifiers.decay import decay_if
 from ..page import count, direction, nonnegative, positive, unit, update, zeros
 
@@ -22,8 +22,8 @@ def _mean_slot(which):
     """A slot of the means along one of the axes."""
 
     def start(p, *, factor):
-        xp = array_namespace(p)
-        return xp.zeros_like(xp.sum(p, axis=_axes(p, factor)[which], keepdims=True))
+        xp, axis = array_namespace(p), _axes(p, factor)[which]
+        return xp.zeros_like(xp.sum(first(xp, p, axis), axis=axis, keepdims=True))
 
     return start
 

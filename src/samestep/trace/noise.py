@@ -31,7 +31,7 @@ def random_bits(u: Any, t: Any, *, seed: Any, bits: int = 16, stream: str = "") 
     >>> import numpy as np, samestep as ss
     >>> @ss.update()
     ... def draw(p, u, t, *, seed: int = 0):
-    ...     return {"p": ss.random_bits(u, t, seed=seed)}
+    ...     return {"p": p + ss.random_bits(u, t, seed=seed)}
     >>> opt, params = ss.chain(draw(), ss.descend(0.0)), {"w": np.zeros(3)}
     >>> opt.step(params, params, opt.init(params))[0]["w"]
     array([35286., 47747., 48049.])
