@@ -43,11 +43,9 @@ class Bus:
         self.h: Symbol | None = None  # the inverse of the step size of each coordinate, where a direction part says it
         self.h0: Symbol | None = None  # and what it is before the first gradient; 0 unless it is said
         self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
-        self.lr_made: tuple[Page, Symbol] | None = (
-            None  # by a gradient page; a direction offers its own to whom it concerns
-        )
-        self.movers: list[str] = []  # the pages that have moved p, of which one may not read what it was
-        self.maker: str | None = None
+        self.lr_made: tuple[Page, Symbol] | None = None  # by a gradient page, whose lr somebody has to take
+        self.movers: list[str] = []  # the pages that have moved p
+        self.maker: str | None = None  # the one of them that did not read what p was
         self.gate: Symbol | None = None
         self.resets: list[Reset] = []
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others

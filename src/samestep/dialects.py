@@ -29,6 +29,12 @@ def _row(**values: Any) -> Row:
 
 AFTER_DECAY = Refused("Keras takes the norm of the parameter after its decay, we before: chain another part for it")
 
+ADAM: Mapping[str, Mapping[str, Any]] = {  # of each library; its AdamW differs by the decay alone
+    "torch": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "eps_mode": "outside", "amsgrad": False},
+    "optax": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "eps_mode": "outside", "eps_root": 0.0},
+    "keras": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-7, "eps_mode": "hat", "amsgrad": False},
+}
+
 DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argument -> value
     "sgd": {
         "torch": _row(
@@ -108,53 +114,15 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
         ),
     },
     "adam": {
-        "torch": _row(
-            lr=1e-3,
-            beta1=0.9,
-            beta2=0.999,
-            eps=1e-8,
-            eps_mode="outside",
-            amsgrad=False,
-            weight_decay=0.0,
-            decay="coupled",
-        ),
-        "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", eps_root=0.0),
-        "keras": _row(
-            lr=1e-3,
-            beta1=0.9,
-            beta2=0.999,
-            eps=1e-7,
-            eps_mode="hat",
-            amsgrad=False,
-            weight_decay=0.0,
-            decay="decoupled",
-        ),
+        "torch": _row(**ADAM["torch"], weight_decay=0.0, decay="coupled"),
+        "optax": _row(**ADAM["optax"]),
+        "keras": _row(**ADAM["keras"], weight_decay=0.0, decay="decoupled"),
         "tf1": _row(lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="hat"),
     },
     "adamw": {
-        "torch": _row(
-            lr=1e-3,
-            beta1=0.9,
-            beta2=0.999,
-            eps=1e-8,
-            eps_mode="outside",
-            amsgrad=False,
-            weight_decay=0.01,
-            decay="decoupled",
-        ),
-        "optax": _row(
-            beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", eps_root=0.0, weight_decay=1e-4, decay="decoupled"
-        ),
-        "keras": _row(
-            lr=1e-3,
-            beta1=0.9,
-            beta2=0.999,
-            eps=1e-7,
-            eps_mode="hat",
-            amsgrad=False,
-            weight_decay=4e-3,
-            decay="decoupled",
-        ),
+        "torch": _row(**ADAM["torch"], weight_decay=0.01, decay="decoupled"),
+        "optax": _row(**ADAM["optax"], weight_decay=1e-4, decay="decoupled"),
+        "keras": _row(**ADAM["keras"], weight_decay=4e-3, decay="decoupled"),
     },
     "nadam": {
         "torch": _row(
