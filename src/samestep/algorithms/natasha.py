@@ -28,7 +28,7 @@ def _at_centre(centre):
 
 def _steps(every, parts):
     if every % parts:
-        raise HyperparameterError(f"every is a multiple of parts, the sub-epochs of an epoch; got {every} and {parts}")
+        raise HyperparameterError(f"parts divide every; got every={every}, parts={parts}: write every={parts}")
     return every // parts
 
 
