@@ -65,7 +65,7 @@ def lamb(
         weight_decay: added to the direction before its norm is taken; 0 leaves the part out.
         phi: (low, high), between which the norm of the parameter is held; None leaves it as it is.
         clip: the ratio is at most 1, False; as in LARC.
-        grad_averaging: True; False: m is the sum beta1 m + g, not a mean.
+        grad_averaging: True; False: m is the sum beta1 m + g, not a mean; of a constant beta1.
         always_adapt: True; False: no ratio where there is no weight_decay, as in timm.
         bias_correction: True; False with phi=(0.0, 10.0) is the paper's third version.
         eps_mode, eps_root, amsgrad: as in `adam`, "outside", 0 and False.
