@@ -59,7 +59,7 @@ def cut(xp: Any, x: Any, longest: int | None) -> Any:
     x = xp.reshape(x, dims)
     for dim, (pieces, width) in zip(dims, found, strict=True):
         missing = pieces * width - dim
-        x = xp.concat([x, xp.zeros_like(x[:missing])], axis=0) if missing else x
+        x = xp.concat([x, xp.zeros_like(x[:missing, ...])], axis=0) if missing else x
         x = xp.permute_dims(x, (*range(1, rank), 0))
     x = xp.reshape(x, [n for pair in found for n in pair])
     return xp.reshape(xp.permute_dims(x, _apart(rank)), [-1, *(width for _, width in found)])
@@ -74,7 +74,7 @@ def joined(xp: Any, blocks: Any, like: Any, longest: int | None) -> Any:
     x = xp.permute_dims(x, tuple(_apart(rank).index(i) for i in range(2 * rank)))
     x = xp.reshape(x, [pieces * width for pieces, width in found])
     for axis in range(rank):
-        x = xp.permute_dims(x[: int(like.shape[axis])], (*range(1, rank), 0))
+        x = xp.permute_dims(x[: int(like.shape[axis]), ...], (*range(1, rank), 0))
     return x
 
 

@@ -25,7 +25,7 @@ def first(xp: Any, x: Any, axis: int) -> Any:
     if rank < 2:
         return x
     order = (axis % rank, *(i for i in range(rank) if i != axis % rank))
-    return xp.permute_dims(xp.permute_dims(x, order)[:1], tuple(order.index(i) for i in range(rank)))
+    return xp.permute_dims(xp.permute_dims(x, order)[:1, ...], tuple(order.index(i) for i in range(rank)))
 
 
 def is_factored(x: Any, least: int = 1, axes: tuple[int, int] = LAST) -> bool:

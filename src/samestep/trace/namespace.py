@@ -164,12 +164,13 @@ class Symbol:
         )
 
     def __getitem__(self, index: Any) -> Symbol:
+        index = index[0] if type(index) is tuple and index[1:] == (...,) else index  # [i, ...]: of more axes than one
         bounds = (index.start, index.stop, index.step) if isinstance(index, slice) else (index,)
         fixed = all(type(i) is int or (i is None and len(bounds) > 1) for i in bounds)
         if not self.node.is_array or self.node.kind.full or not fixed:
             raise TraceError(
                 f"a page cannot index a symbol (got [{index!r}]): use xp.where, or a reduction over an axis. An array "
-                "with axes of its own, not those of the leaf, has [2] and [1:], along the first one"
+                "with axes of its own, not those of the leaf, has [2] and [1:] (or [2, ...]), along the first one"
             )
         text = ":".join("" if i is None else str(i) for i in bounds)
         return self.tracer.apply("index", self, attr=text)
