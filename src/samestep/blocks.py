@@ -102,12 +102,3 @@ def along(xp: Any, x: Any, matrices: list) -> Any:
     for matrix in reversed(matrices):
         x = xp.permute_dims(x if matrix is None else xp.matmul(x, matrix), order)
     return x
-
-
-def inverse_roots(xp: Any, h: Any, order: int, eps: Any, shifted: bool, number: tuple) -> Any:
-    """h^(-1 / order) of each; its eigenvalues are held at eps, or all shifted, to be eps at least."""
-    values, vectors = xp.linalg.eigh((h + h.mT) / 2)
-    least = xp.minimum(xp.min(values, axis=-1, keepdims=True), 0.0) if shifted else None
-    values = values - least + eps if shifted else xp.maximum(values, eps)
-    roots = values ** (-1 / order)
-    return xp.matmul(vectors * (xp.expand_dims(roots, axis=-2) if number else roots), vectors.mT)

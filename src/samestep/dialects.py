@@ -128,7 +128,7 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
         "torch": _row(
             lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, psi=4e-3, schedule="dozat", weight_decay=0.0, decay="coupled"
         ),
-        "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, schedule="none"),
+        "optax": _row(beta1=0.9, beta2=0.999, eps=1e-8, eps_root=0.0, schedule="none"),
         "keras": _row(
             lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-7, psi=1.0, schedule="dozat", weight_decay=0.0, decay="decoupled"
         ),

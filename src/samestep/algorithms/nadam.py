@@ -4,8 +4,9 @@ Dozat, "Incorporating Nesterov Momentum into Adam", 2016, https://openreview.net
 
     mu_t = beta1 (1 - 0.96^(t psi) / 2),     P <- P mu_t
     m <- beta1 m + (1 - beta1) g,     v <- beta2 v + (1 - beta2) g^2
-    u = ((1 - mu_t) / (1 - P) g + mu_(t+1) / (1 - P mu_(t+1)) m) / (sqrt(v / (1 - beta2^t)) + eps)          "dozat"
-    u = ((1 - beta1) / (1 - beta1^t) g + beta1 / (1 - beta1^(t+1)) m) / (sqrt(v / (1 - beta2^t)) + eps)     "none"
+    u = ((1 - mu_t) / (1 - P) g + mu_(t+1) / (1 - P mu_(t+1)) m) / s          "dozat"
+    u = ((1 - beta1) / (1 - beta1^t) g + beta1 / (1 - beta1^(t+1)) m) / s     "none"
+    s = sqrt(v / (1 - beta2^t) + eps_root) + eps
 """
 
 from typing import Literal
@@ -31,6 +32,7 @@ def scale_by_nadam(
     eps: nonnegative = 1e-8,
     psi: nonnegative = 4e-3,
     schedule: Literal["dozat", "none"] = "dozat",
+    eps_root: nonnegative = 0.0,
 ):
     """The direction of NAdam; its equations and source: help("samestep.algorithms.nadam").
 
@@ -39,10 +41,11 @@ def scale_by_nadam(
         eps: keeps the quotient finite, 1e-8.
         psi: how fast mu_t rises from beta1 / 2 to beta1, 4e-3.
         schedule: "dozat", or "none": mu_t = beta1.
+        eps_root: added below the root, 0.
 
     >>> import samestep as ss
     >>> ss.scale_by_nadam(psi=1.0)
-    scale_by_nadam(beta1=0.9, beta2=0.999, eps=1e-08, psi=1.0, schedule='dozat')
+    scale_by_nadam(beta1=0.9, beta2=0.999, eps=1e-08, psi=1.0, schedule='dozat', eps_root=0.0)
     """
     xp = array_namespace(u)
     if schedule == "dozat":
@@ -54,8 +57,10 @@ def scale_by_nadam(
         now, ahead = (1 - beta1) / (1 - beta1**t), beta1 / (1 - beta1 ** (t + 1))
     m = beta1 * m + (1 - beta1) * u
     v = beta2 * v + (1 - beta2) * u * u
-    s = xp.sqrt(1 - beta2**t)  # above and below the fraction: one division an element
-    return {"u": (s * now * u + s * ahead * m) / (xp.sqrt(v) + s * eps), "m": m, "v": v, "mu_product": mu_product}
+    c2 = 1 - beta2**t
+    s = xp.sqrt(c2)  # above and below the fraction: one division an element
+    u = (s * now * u + s * ahead * m) / (xp.sqrt(v + c2 * eps_root) + s * eps)
+    return {"u": u, "m": m, "v": v, "mu_product": mu_product}
 
 
 @named(scale_by_nadam)
@@ -75,7 +80,7 @@ def nadam(
         weight_decay: decay; 0 leaves the part out.
         decay: "coupled", added to the gradient, or "decoupled", p <- p (1 - lr weight_decay).
         beta1, beta2: the decay of m and v, 0.9 and 0.999.
-        eps: keeps the quotient finite, 1e-8.
+        eps, eps_root: keeps the quotient finite, 1e-8; added below the root, 0.
         psi: of the schedule mu_t = beta1 (1 - 0.96^(t psi) / 2), 4e-3; Keras has 1.
         schedule: "dozat", that one, P the product of all mu so far; "none", mu_t = beta1, as in optax.
         maximize: climb instead of descend, False.

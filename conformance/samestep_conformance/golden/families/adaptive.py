@@ -157,7 +157,11 @@ CASES = [
         torch("NAdam", 0.01, weight_decay=0.1, decoupled_weight_decay=True),
     ),
     Case("nadam_keras", lambda ss: ss.nadam(0.01, eps=1e-7, psi=1.0), keras("Nadam", 0.01, epsilon=1e-7)),
-    Case("nadam_constant", lambda ss: ss.nadam(wave(0.02), schedule="none"), optax("nadam", wave(0.02))),
+    Case(
+        "nadam_constant",
+        lambda ss: ss.nadam(wave(0.02), schedule="none", eps_root=1e-6),
+        optax("nadam", wave(0.02), eps_root=1e-6),
+    ),
     Case("radam", lambda ss: ss.radam(0.01), torch("RAdam", 0.01)),
     Case(
         "radam_coupled",

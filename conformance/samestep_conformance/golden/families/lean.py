@@ -14,8 +14,19 @@ CASES = [
     ),
     Case(
         "lars_outside",
-        lambda ss: ss.lars(wave(1.0), eps=1e-8, nesterov=True, lr_inside=False, clip=True),
-        timm("lars.Lars", wave(1.0), momentum=0.9, nesterov=True, trust_clip=True, always_adapt=True),
+        lambda ss: ss.lars(
+            wave(0.05), trust_coefficient=0.3, eps=1e-2, nesterov=True, lr_inside=False, clip=True
+        ),  # a is held at lr in 66 of 100 steps
+        timm(
+            "lars.Lars",
+            wave(0.05),
+            momentum=0.9,
+            nesterov=True,
+            trust_coeff=0.3,
+            eps=1e-2,
+            trust_clip=True,
+            always_adapt=True,
+        ),
     ),
     Case(
         "lars_combined",

@@ -4,8 +4,10 @@ from math import sqrt
 from typing import Any
 
 from ..case import Case
-from ..oracles import Call, Oracle, call, optax
+from ..oracles import Call, Oracle, call, maker, optax
 from ..problem import Schedule, wave
+
+po = maker("pytorch_optimizer")
 
 _FLOAT64 = {"torch.Tensor.bfloat16": "torch.Tensor.clone"}  # torch's Muon then iterates in its input's precision
 
@@ -109,5 +111,11 @@ CASES = [
         Oracle(call("pytorch_optimizer.Shampoo", lr=0.1)),
         problem="matrix",
         exceptions={"recorded": (1e-9, "inverse roots of nearly singular sums: 1.3e-12 seen, part C 4")},
+    ),
+    Case(
+        "shampoo_coupled",
+        lambda ss: ss.shampoo(wave(0.1), eps=0.1, weight_decay=0.1, decay="coupled"),
+        po("Shampoo", wave(0.1), matrix_eps=0.1, weight_decay=0.1),
+        problem="tensor",
     ),
 ]

@@ -25,9 +25,11 @@ def _unmoved(count: int) -> dict[str, Any]:
     return {"betas": (0.0, 1.0)}
 
 
-def _grafted(kind: int, block: int = 512, start: int = 1, driven: Any = _summed, **more: Any) -> Oracle:
+def _grafted(
+    kind: int, block: int = 512, start: int = 1, driven: Any = _summed, ahead: bool = False, **more: Any
+) -> Oracle:
     """Roots that come of SVD in every step; vectors it leaves as they are."""
-    named = {"block_size": block, "shape_interpretation": False, "use_svd": True, "nesterov": False, "matrix_eps": 0.01}
+    named = {"block_size": block, "shape_interpretation": False, "use_svd": True, "nesterov": ahead, "matrix_eps": 0.01}
     when = {"start_preconditioning_step": start, "preconditioning_compute_steps": 1, **more}
     called = call("pytorch_optimizer.ScalableShampoo", lr=0.01, betas=(0.9, 0.99), graft_type=kind, **named, **when)
     return Oracle(called, driven=driven)
@@ -77,8 +79,10 @@ CASES = [
     ),
     Case(
         "shampoo_adagrad",
-        lambda ss: ss.shampoo(0.01, eps=0.01, momentum=0.9, graft="adagrad"),
-        _grafted(2),
+        lambda ss: ss.shampoo(
+            0.01, eps=0.01, momentum=0.9, nesterov=True, graft="adagrad", weight_decay=0.1, decay="direction"
+        ),
+        _grafted(2, ahead=True, weight_decay=0.1),
         problem="matrix",
     ),
     Case(
