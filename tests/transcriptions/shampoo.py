@@ -70,7 +70,8 @@ def meta(s, p, g, t):
 def google(s, p, g, t):
     """Nothing is debiased; a ridge for the largest eigenvalue; Nesterov's momentum, with the decay in it."""
     return shampoo(
-        s, p, g, t, eps=1e-2, b1=0.5, b2=0.9, start=5, mu=0.9, graft="sgd", wd=0.1, ahead=True, biased=True, relative=True
+        s, p, g, t, eps=1e-2, b1=0.5, b2=0.9, start=5, mu=0.9, graft="sgd", wd=0.1, ahead=True, biased=True,
+        relative=True,
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, nesterov: bool = Fa
     >>> opt.step(params, np.array([[4.0]]), opt.init(params))[0].round(6)
     array([[-0.5]])
     """
-    if hyper["beta3"] is not None and hyper["beta1"] is None or nesterov and not momentum:
+    if (hyper["beta3"] is not None and hyper["beta1"] is None) or (nesterov and not momentum):
         raise HyperparameterError("beta3 needs beta1, and nesterov momentum above 0: give them, or leave it out")
     shrunk = (add_decay if decay == "direction" else MODES[decay])(weight_decay=weight_decay) if weight_decay else None
     behind = heavy_ball(momentum, nesterov=nesterov) if momentum else None
