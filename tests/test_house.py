@@ -165,7 +165,7 @@ def test_help_of_a_part_leads_to_its_equations(name):
 
 CORRECTED = {  # where an article that we know is wrong, the page says what it has
     "samestep.cautious": "lr S / (S + 1) of an\narticle lost the factor",
-    "samestep.algorithms.c_adamw": "drops the size from that scale",
+    "samestep.algorithms.c_adamw": "a beta2 of 0.999 in C-Lion",
     "samestep.algorithms.adopt": "prints g for g^2",
     "samestep.algorithms.adan": "adds the step in its last line, which climbs",
     "samestep.modifiers.agd": "An article has x = p + lr momentum m, and the handbook x = p - m",

@@ -5,6 +5,8 @@ import pytest
 
 import samestep as ss
 from samestep.algorithms.ademamix import scale_by_ademamix
+from samestep.trace.graph import reachable
+from samestep.trace.ops import COSTLY, FREE, REDUCTIONS
 from samestep_conformance.golden.problem import Recorded
 
 SEQUENCE = Recorded({"w": (6, 7)})  # gradients that do not depend on the params
@@ -110,6 +112,50 @@ def test_descent_follows_the_regularised_flow():
             off.setdefault(name, []).append(np.abs(moved - np.exp(-lr * slope)))
     assert np.allclose(off["flow"][0] / off["flow"][1], 4, rtol=0.03)
     assert np.allclose(off["regularised"][0] / off["regularised"][1], 8, rtol=0.05)
+
+
+def test_three_momenta_that_are_one():
+    """Part A 15 and 22: Padam's with partial 0, the mean of gradients, and their sum with lr (1 - beta)."""
+    opts = ss.padam(0.1, partial=0.0, bias_correction=False), ss.sgd(0.1, momentum=0.9, form="ema")
+    for (p, _), *others in zip(*map(states, (*opts, ss.sgd(0.1 * (1 - 0.9), momentum=0.9))), strict=True):
+        assert abs(p).max() > 1e-3 and all(np.abs(p - other).max() <= 1e-14 for other, _ in others)
+
+
+def test_soap_does_not_see_the_signs_of_its_bases():
+    """Part A 20: v has squares alone, and each turn makes of one basis the other with its signs."""
+    sequence, opt, rng, p = Recorded({"w": (5, 4)}), ss.soap(0.1, freq=2), np.random.default_rng(1), np.zeros((5, 4))
+    q, of_p, of_q = p, opt.init(p), opt.init(p)
+    for t in range(1, 10):
+        g = sequence.gradient({}, t)["w"]
+        p, of_p = opt.step(p, g, of_p)
+        q, of_q = opt.step(q, g, of_q)
+        np.testing.assert_allclose(q, p, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(abs(of_q["q1"]), abs(of_p["q1"]), rtol=0, atol=1e-9)
+        assert t % 2 == 1 or abs(of_p["q1"] - of_q["q1"]).max() > 1e-3  # QR factors start from signs of their own
+        of_q |= {basis: of_q[basis] * rng.choice([-1.0, 1.0], len(of_q[basis])) for basis in ("q0", "q1")}
+
+
+ARITHMETIC = {  # part A, the class summary: elementwise, with reductions, with matrices
+    "elementwise": (
+        *(ss.lion(), ss.tiger(), ss.egd(0.1), ss.egd_pm(0.1), ss.eg_gains(0.1), ss.adaxw(), ss.adan(), ss.adopt()),
+        *(ss.adabound(), ss.adabelief(), ss.padam(), ss.nadam(), ss.schedule_free_adamw(), ss.sgd(momentum=0.9)),
+        *(ss.chain(ss.hidden_accumulation(2), ss.adam()), ss.chain(ss.agd(), ss.descend(0.1))),
+    ),
+    "reduced": (
+        *(ss.c_adamw(), ss.amos(0.1), ss.adafactor(), ss.lars(), ss.lamb()),
+        ss.chain(ss.clip_by_global_norm(1.0), ss.adan()),
+    ),
+    "matrices": (ss.shampoo(), ss.soap()),
+}
+
+
+def test_the_shape_of_the_arithmetic():
+    sums = {"total", *REDUCTIONS, *(op for op in FREE if op.endswith("_axis"))} - {"numel"}
+    for kind, optimizers in ARITHMETIC.items():
+        for opt in optimizers:
+            ops = {node.op for node in reachable(opt.chains[0].program((3, 4)).outputs.values())}
+            found = "matrices" if ops & set(COSTLY) else "reduced" if ops & sums else "elementwise"
+            assert found == kind, opt
 
 
 @pytest.mark.parametrize("options", [{}, {"beta2": 0.9, "freq": 3}], ids=str)

@@ -64,6 +64,33 @@ def padam_paper(s, p, g, t):
     return p - 0.1 * s["m"] / (np.sqrt(s["x"]) + 1e-2) ** 0.5
 
 
+def lamb_held(s, p, g, t):
+    """Part A 18, phi: the norm of p is held between two, of which the lower counts from a p of 0 on."""
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["v"] = 0.99 * s.get("v", 0) + 0.01 * g * g
+    u = s["m"] / (1 - 0.9**t) / (np.sqrt(s["v"] / (1 - 0.99**t)) + 1e-4)
+    a, b = np.clip(np.sqrt(np.sum(p * p)), 1.0, 1.5), np.sqrt(np.sum(u * u))
+    return p - 0.05 * (a / b if b > 0 else 1.0) * u
+
+
+def schedule_free_radam_at_z(s, p, g, t):
+    """Part A 21: the step is silent until rho > 4, and then RAdam's; the decay is of z. p is y."""
+    x, z = s.get("x", p), s.get("z", p)
+    s["v"] = 0.9 * s.get("v", 0) + 0.1 * g * g
+    last = 2 / 0.1 - 1
+    rho = last - 2 * t * 0.9**t / (1 - 0.9**t)
+    lr, d = 0.0, g
+    if rho > 4:
+        lr = 0.02 * np.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
+        d = g / (np.sqrt(s["v"] / (1 - 0.9**t)) + 1e-4)
+    s["z"] = z - lr * (d + 0.1 * z)
+    s["most"] = max(s.get("most", 0), lr)
+    s["sum"] = s.get("sum", 0) + s["most"] ** 2
+    c = s["most"] ** 2 / s["sum"] if s["sum"] else 0.0
+    s["x"] = (1 - c) * x + c * s["z"]
+    return 0.8 * s["x"] + 0.2 * s["z"]
+
+
 def schedule_free_inner(s, p, g, t):
     """Part A 21, what is newer than the package: a debiased mean of g in the numerator; p is y."""
     x, z = s.get("x", p), s.get("z", p)
@@ -89,6 +116,11 @@ TRANSCRIPTIONS = {
             ss.decay(0.1, mode="coupled"), ss.momentum(0.9), ss.trust_ratio(trust_coefficient=0.01), ss.descend(0.5)
         ),
         lars_of_the_momentum,
+    ),
+    "lamb_held": (lambda ss: ss.lamb(0.05, beta2=0.99, eps=1e-4, phi=(1.0, 1.5)), lamb_held),
+    "schedule_free_radam_at_z": (
+        lambda ss: ss.schedule_free_radam(0.02, beta1=0.8, beta2=0.9, eps=1e-4, weight_decay=0.1, decay_at_z=True),
+        schedule_free_radam_at_z,
     ),
     "padam_paper": (
         lambda ss: ss.padam(0.1, partial=0.25, beta2=0.99, eps=1e-2, bias_correction=False),

@@ -5,7 +5,7 @@ Li et al., "AdaX: Adaptive Gradient Descent with Exponential Long Term Memory", 
     rho = beta2 / ((1 + beta2)^t - 1)              1 at t = 1
     m <- beta1 m + (1 - beta1) g,   v <- (1 - rho) v + rho g^2
     u = m / (sqrt(v) + eps)                        "outside"
-    u = m / sqrt(v + eps)                          "inside"
+    u = m / sqrt(v + eps)                          "inside", an article's
     u = m / (sqrt(v) + eps sqrt(rho / beta2))      "hat", the authors' code: eps beside the root of the raw sum
 
 The authors' sum, (1 + beta2) v + beta2 g^2, grows without bound and overflows float32 after some 900,000 steps; v here

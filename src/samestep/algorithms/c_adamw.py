@@ -2,7 +2,8 @@
 
 Liang, Chen, Liu, Liu, "Cautious Optimizers: Improving Training with One Line of Code", 2024,
 https://arxiv.org/abs/2411.16085, with the authors' code. The mask is scaled by the share of what it keeps, and lr stays
-as it is; an article on it drops the size from that scale and puts lr in its place.
+as it is; an article on it drops the size from that scale and puts lr in its place. It also lets p decay behind the
+step, by that smaller lr, has one m, v and t for all leaves, and a beta2 of 0.999 in C-Lion: here they are the authors'.
 
     u <- u where u g > 0, else 0, times 1 / max(mean of the mask, 0.001) or size / (count + 1)
 """

@@ -89,7 +89,7 @@ def schedule_free_sgd(lr: nonnegative = 1.0, *, weight_decay: nonnegative = 0.0,
         r, weight_lr_power: the weight of an iterate in x, 0 and 2: t^r times this power of the largest l so far.
         maximize: climb instead of descend, False.
 
-    `eval_params` gives x: evaluate and save there.
+    `eval_params` gives x: evaluate and save there, with BatchNorm's statistics taken anew at x.
 
     Params are floating arrays of any shape; slot `z` in the compute dtype, and the numbers `lr_max` and `weight_sum`.
 
