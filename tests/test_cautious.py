@@ -179,6 +179,16 @@ def test_all_and_nothing_agrees(scale):
     assert np.array_equal(opt.step(params, grads, against)[0], np.full(4, 1.5))
 
 
+def test_the_mean_of_the_scale_is_one_down_to_the_floor():
+    """Part A 2: as long as a thousandth agrees; where it is less, what is lost is more."""
+    opt = ss.chain(ss.scale_by_lion(beta1=1 - 2**-20), ss.cautious(), ss.descend(1.0))
+    for agree in (1500, 7, 3, 0):  # of 4000
+        g = np.where(np.arange(4000) < agree, 1.0, -1.0)
+        with ss.use_backend("numpy"):
+            moved, _ = opt.step(np.zeros(4000), g, {"step": 1, "m": np.ones(4000)})
+        assert np.abs(moved).mean() == pytest.approx(1.0 if agree > 4 else agree / 4, rel=1e-14)
+
+
 def test_a_factor_is_another_mask():
     """Of 1 it masks nothing, of 0 it is the mask; as a function phi says the same."""
     params, state = np.zeros(4), {"step": 3, "m": np.array([2.0, -1.0, 0.5, 0.0])}

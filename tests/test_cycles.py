@@ -30,11 +30,6 @@ def close(found, wanted, tolerance):
 # Accumulation hidden in the momentum
 
 
-@ss.direction()
-def sign(u):
-    return {"u": ss.array_namespace(u).sign(u)}
-
-
 @ss.direction(m=ss.zeros)
 def debiased(u, m, t, *, beta=0.9):
     m = beta * m + (1 - beta) * u
@@ -60,7 +55,7 @@ MOMENTUM = ss.momentum(0.9, form="ema")
 EXACT = {
     "ema": ss.sgd(0.1, momentum=0.9, form="ema"),
     "classical": ss.sgd(0.02, momentum=0.9, dampening=0.3, weight_decay=0.1),
-    "signum": ss.chain(MOMENTUM, sign(), ss.decay(0.1), ss.descend(wave(0.01))),
+    "tiger": ss.tiger(wave(0.01), beta=0.9, weight_decay=0.1),
     "averaged": ss.chain(MOMENTUM, ss.trust_ratio(), ss.descend(0.1), ss.lookahead(k=2, reset="pullback"), ss.ema(0.8)),
     "rule_before": ss.chain(ss.rules.adagrad(), MOMENTUM, ss.descend(0.1)),  # it leaves the gradient as it is
     "says_h": ss.chain(MOMENTUM, scaled(), solved(lr=0.1)),
@@ -105,12 +100,33 @@ def test_hidden_accumulation_is_torch_on_mean_gradients():
 
 
 def test_hidden_v_is_the_mean_of_squares():
-    """The stated approximation: v of plus and minus one is not 0, as that of their mean is."""
-    optimizer, params = ss.chain(ss.hidden_accumulation(2), ss.adam(0.1)), np.zeros(1)
+    """The stated approximation: v of plus and minus one is not 0, as that of their mean is. Su has eps inside."""
+    optimizer, params = ss.chain(ss.hidden_accumulation(2), ss.adam(0.1, eps=0.5, eps_mode="inside")), np.zeros(1)
     state = optimizer.init(params)
-    for g in (1.0, -1.0):
-        params, state = optimizer.step(params, np.array([g]), state)
-    assert abs(state["v"][0] - 1e-3) < 1e-18 and state["m"][0] == 0.0 == params[0]
+    with ss.use_backend("numpy"):
+        for g in (1.0, -1.0):
+            params, state = optimizer.step(params, np.array([g]), state)
+        assert abs(state["v"][0] - 1e-3) < 1e-18 and state["m"][0] == 0.0 == params[0]
+        for g in (1.0, 3.0):
+            params, state = optimizer.step(params, np.array([g]), state)
+    m, v = 0.1 * 2.0 / (1 - 0.9**2), (0.999 * 1e-3 + 0.001 * 5.0) / (1 - 0.999**2)
+    assert params[0] == pytest.approx(-0.1 * m / np.sqrt(v + 0.5), rel=1e-14)
+
+
+def test_decays_closer_to_one_are_nearly_the_hidden_means():
+    """Part A 5, its beta-swap: means with 1 - (1 - beta) / k of each gradient, nearer the nearer beta is to 1."""
+
+    def path(beta, **options):
+        inner = ss.chain(ss.momentum(beta, form="ema"), ss.descend(0.05))
+        with ss.use_backend("numpy"):
+            return [p for p, *_ in steps(ss.chain(ss.hidden_accumulation(K, **options), inner), 8 * K)]
+
+    def apart(a, b):
+        return max(np.abs(p[leaf] - q[leaf]).max() for p, q in zip(a, b, strict=True) for leaf in p)
+
+    off = [apart(path(1 - rate), path(1 - rate / K, fewer_updates=True)) for rate in (0.1, 0.025)]
+    assert 0 < off[1] < off[0] / 3
+    assert 10 * off[0] < apart(path(0.9), path(0.9, fewer_updates=True))
 
 
 HIDDEN = ss.hidden_accumulation(2)

@@ -51,16 +51,40 @@ def test_the_simplex_and_the_clip():
     assert np.isinf(ss.egd(1.0).step(np.ones(2), huge, ss.egd(1.0).init(np.ones(2)))[0]).any()
 
 
-def test_numbers_of_the_other_form_of_gains_are_refused():
-    with pytest.raises(ss.HyperparameterError, match=r"'gamma_scale' belong.*form='momentum'"):
-        ss.eg_gains(0.1, gamma_scale=0.5)
-    assert "gamma_scale" in ss.eg_gains(0.1, form="momentum", gamma_scale=0.5).hyperparameters()
-
-
 @pytest.fixture
 def numpy():
     with ss.use_backend("numpy"):
         yield
+
+
+def test_gains_stay_within_their_bound(numpy):
+    """Card 4: log gain in [-bound, bound]; nothing else holds it, and an overflow is held too."""
+    for gradient in (30.0, 1e200):
+        signs, optimizer = np.array([1.0, -1.0]), ss.eg_gains(1e-3, gamma=1.0, bound=2.0)
+        state = optimizer.init(np.zeros(2))
+        for g in (np.ones(2), gradient * signs):
+            _, state = optimizer.step(np.zeros(2), g, state)
+        np.testing.assert_allclose(state["gain"], np.exp(2.0 * signs), rtol=1e-15)
+
+
+def test_what_would_be_ignored_is_refused():
+    for make, message in (
+        (lambda: ss.egd_pm(0.1, eps=1e-7), "there is no total"),
+        (lambda: ss.egd_pm(0.1, unit_axis=0), "there is no total"),
+        (lambda: ss.egd(0.1, unit_axis=0), "normalize=True"),
+        (lambda: ss.amos(0.1, eta=0.5, layout="in_out"), "leave layout or eta out"),
+        (lambda: ss.adafactor(warmup_init=True, relative_step=False), "'warmup_init' would change nothing"),
+        (lambda: ss.adafactor(fixed_scale=0.05, momentum_on="direction"), "'fixed_scale', 'momentum_on' would change"),
+        (lambda: ss.adafactor(eps2=0.1, scale_parameter=False), "'eps2' would change nothing"),
+    ):
+        with pytest.raises(ss.HyperparameterError, match=message):
+            make()
+
+
+def test_numbers_of_the_other_form_of_gains_are_refused():
+    with pytest.raises(ss.HyperparameterError, match=r"'gamma_scale' belong.*form='momentum'"):
+        ss.eg_gains(0.1, gamma_scale=0.5)
+    assert "gamma_scale" in ss.eg_gains(0.1, form="momentum", gamma_scale=0.5).hyperparameters()
 
 
 @pytest.mark.parametrize(

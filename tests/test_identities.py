@@ -186,3 +186,47 @@ def test_the_blocks_of_shampoo_are_leaves(options):
         alone, of_alone = plain.step(alone, pieces(grads), of_alone)
         for name, x in pieces(params).items():
             np.testing.assert_allclose(x, alone[name], rtol=1e-12, atol=1e-12)
+
+
+def test_the_units_of_amos_are_leaves():
+    """Card 3: v and b keep any axes; those of several axes are those of one, and those of entries stand alone."""
+    rng, numbers = np.random.default_rng(3), {"eta": 0.5, "beta": 0.9, "momentum": 0.5, "clip": 1.0}
+    whole, flat = ss.amos(0.1, unit_axis=(1, -1), **numbers), ss.amos(0.1, unit_axis=-1, **numbers)
+    each, alone = ss.amos(0.1, unit_axis="each", **numbers), ss.amos(0.1, **numbers)
+    p = q = rng.normal(size=(4, 2, 3))
+    r, entries = p.reshape(4, 6), [np.asarray(x) for x in p.flat]
+    states = whole.init(p), each.init(q), flat.init(r), alone.init(entries)
+    assert states[0]["v_unit"].shape == (1, 2, 3) and states[1]["b_unit"].shape == (4, 2, 3)
+    for _ in range(5):
+        g = rng.normal(size=(4, 2, 3))
+        (p, a), (q, b) = whole.step(p, g, states[0]), each.step(q, g, states[1])
+        r, c = flat.step(r, g.reshape(4, 6), states[2])
+        entries, d = alone.step(entries, [np.asarray(x) for x in g.flat], states[3])
+        states = a, b, c, d
+        np.testing.assert_allclose(p.reshape(4, 6), r, rtol=1e-14)
+        np.testing.assert_allclose(q.ravel(), entries, rtol=1e-14)
+    assert np.abs(p - q).max() > 1e-3
+    for axes, found in (((0, 2), 2), (("a",), 3), ((True,), 3)):
+        with pytest.raises(ss.HyperparameterError, match=f"are no axes of a leaf that has {found}: write groups"):
+            ss.amos(0.1, unit_axis=axes, **numbers).init(np.ones((2, 3, 4)[:found]))
+
+
+def test_lion_behind_the_rule_of_amos_is_su_s_advice():
+    """Card 1, his article 9473: lr = a0 sigma / (kappa t + 1) and weight_decay = a0 / (2 sigma), kappa = 2 a0 speed."""
+    a0, sigma, speed = 1e-2, 0.3, 4.0
+    ruled = ss.chain(ss.scale_by_lion(), ss.amos_schedule(a0, eta=sigma, speed=speed))
+    advised = ss.lion(lambda count: a0 * sigma / (2 * a0 * speed * (count + 1) + 1), weight_decay=a0 / (2 * sigma))
+    p = q = np.linspace(-1, 1, 6)
+    state, other = ruled.init(p), advised.init(q)
+    for g in np.random.default_rng(4).normal(size=(STEPS, 6)):
+        (p, state), (q, other) = ruled.step(p, g, state), advised.step(q, g, other)
+        np.testing.assert_allclose(p, q, rtol=1e-13)
+
+
+def test_adan_starts_again_with_the_gradient_itself():
+    """Card 11: the first step after a restart is that of m = g, d = 0 and n = g^2."""
+    opt, g = ss.adan(0.1), SEQUENCE.gradient({}, 1)["w"]
+    *_, (params, state) = states(opt)
+    moved, state = opt.step(params, g, opt.restart(params, state))
+    np.testing.assert_allclose(params - moved, 0.1 * g / (np.abs(g) + 1e-8), rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(state["g_prev"], g)

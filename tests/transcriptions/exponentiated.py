@@ -11,10 +11,10 @@ def pair(s, p, g, t):
 
 
 def pair_total(s, p, g, t):
-    """4a: renormalised in each leaf."""
+    """4a: renormalised in each leaf, U w / (sum + 1e-7)."""
     plus, minus = s.get("w", ((abs(p) + 1 + p) / 2, (abs(p) + 1 - p) / 2))
     plus, minus = plus * np.exp(-0.001 * g), minus * np.exp(0.001 * g)
-    factor = 3.0 / (plus.sum() + minus.sum())
+    factor = 3.0 / (plus.sum() + minus.sum() + 1e-7)
     s["w"] = plus, minus = factor * plus, factor * minus
     return plus - minus
 
@@ -38,9 +38,18 @@ def momentum(s, params, grads, t):
     return {k: p - np.exp(log_scale) * h[k] for k, p in params.items()}
 
 
+def momentum_of_one(s, p, g, t):
+    """4c per leaf."""
+    return momentum(s, {"": p}, {"": g}, t)[""]
+
+
 TRANSCRIPTIONS = {
+    "eg_gains_per_leaf": (
+        lambda ss: ss.eg_gains(0.01, form="momentum", gamma=1e-3, bound=None, momentum=0.8, per_leaf=True),
+        momentum_of_one,
+    ),
     "egd_pm": (lambda ss: ss.egd_pm(0.001), pair),
-    "egd_pm_total": (lambda ss: ss.egd_pm(0.001, total=3.0), pair_total),
+    "egd_pm_total": (lambda ss: ss.egd_pm(0.001, total=3.0, eps=1e-7), pair_total),
     "eg_gains": (lambda ss: ss.eg_gains(0.01, gamma=1e-3, bound=None), simple),
 }
 WHOLE = {

@@ -20,8 +20,8 @@ def lars_plain(s, p, g, t):
     return p - 0.5 * ratio * (g + 0.1 * p)
 
 
-def adafactor_direction(s, p, g, t):
-    """Part A 9, bojone's: the momentum is of u, before its size."""
+def adafactor(s, g, t):
+    """Part A 9, steps 1 to 3."""
     b, q = 1 - t**-0.8, g * g + 1e-30
     if g.ndim > 1:
         s["r"] = b * s.get("r", 0.0) + (1 - b) * q.mean(axis=-1, keepdims=True)
@@ -30,11 +30,25 @@ def adafactor_direction(s, p, g, t):
     else:
         s["v"] = b * s.get("v", 0.0) + (1 - b) * q
         u = g / np.sqrt(s["v"])
-    s["m"] = 0.9 * s.get("m", 0.0) + 0.1 * u / max(1.0, np.sqrt((u * u).mean()))
+    return u / max(1.0, np.sqrt((u * u).mean()))
+
+
+def adafactor_unscaled(s, p, g, t):
+    """Step 4, scale_parameter False: tensor2tensor takes 0.05 of the relative step."""
+    return p - 0.05 * min(0.01, 1 / np.sqrt(t)) * adafactor(s, g, t)
+
+
+def adafactor_direction(s, p, g, t):
+    """Step 5, bojone's: the momentum is of u, before its size."""
+    s["m"] = 0.9 * s.get("m", 0.0) + 0.1 * adafactor(s, g, t)
     return p - min(0.01, 1 / np.sqrt(t)) * max(1e-3, np.sqrt((p * p).mean())) * s["m"]
 
 
 TRANSCRIPTIONS = {
+    "adafactor_unscaled": (
+        lambda ss: ss.adafactor(scale_parameter=False, fixed_scale=0.05),
+        adafactor_unscaled,
+    ),
     "adafactor_direction": (lambda ss: ss.adafactor(beta1=0.9, momentum_on="direction"), adafactor_direction),
     "lars_plain": (lambda ss: ss.lars(0.5, momentum=0.0, weight_decay=0.1, trust_coefficient=0.01), lars_plain),
     "mars_zeros": (lambda ss: ss.mars(0.01, g_prev0="zeros", eps=1e-4), mars_zeros),

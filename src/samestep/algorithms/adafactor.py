@@ -13,6 +13,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError, names
 from ..factored import LAST, clipped, first, is_factored, largest, means, over_root, rms
 from ..modifiers.decay import decay_if
 from ..page import count, direction, nonnegative, positive, unit, update, zeros
@@ -36,8 +37,8 @@ def _axes(x, factor):
 def scale_by_adafactor(
     u, p, t, rows, cols, v, m, *, lr: nonnegative, decay_rate: positive = 0.8, eps: nonnegative | None = 1e-30,
     eps_mode: Literal["added", "floor"] = "added", eps2: nonnegative = 1e-3, clip_threshold: positive = 1.0,
-    beta1: unit | None = None, relative_step: bool = True, scale_parameter: bool = True, warmup_init: bool = False,
-    min_dim: count = 1, factor: Literal["last", "largest"] = "last",
+    beta1: unit | None = None, relative_step: bool = True, scale_parameter: bool = True, fixed_scale: positive = 1.0,
+    warmup_init: bool = False, min_dim: count = 1, factor: Literal["last", "largest"] = "last",
     decay: Literal["relative", "decoupled", "independent"] = "relative",
     momentum_on: Literal["step", "direction"] = "step",
 ):  # fmt: skip
@@ -45,7 +46,7 @@ def scale_by_adafactor(
 
     Args:
         lr, decay_rate, eps, eps_mode, eps2, clip_threshold, beta1, relative_step, scale_parameter: see `adafactor`.
-        warmup_init, min_dim, factor, momentum_on: see `adafactor`.
+        fixed_scale, warmup_init, min_dim, factor, momentum_on: see `adafactor`.
         decay: "relative": parts behind it have the size of this step for lr; else as in `decay`, "relative".
 
     >>> import samestep as ss
@@ -65,7 +66,7 @@ def scale_by_adafactor(
         u = u / xp.sqrt(v if floor is None else xp.maximum(v, floor * floor))
     if relative_step:
         lr = xp.minimum(lr * t * 1e-4 if warmup_init else lr, 1 / xp.sqrt(t))
-    size = lr * xp.maximum(eps2, rms(xp, p)) if scale_parameter else lr
+    size = lr * (xp.maximum(eps2, rms(xp, p)) if scale_parameter else fixed_scale)
     u, late = clipped(xp, u, clip_threshold), momentum_on == "direction"
     u = u if late else size * u
     if beta1 is not None:
@@ -89,7 +90,8 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
 
     Args:
         lr, relative_step: the largest relative step, 0.01, which falls as 1 / sqrt(t), True; False: the step is lr.
-        scale_parameter, eps2, warmup_init: scale by RMS(p), True, at least 1e-3; the bound lr is lr t / 10000, False.
+        scale_parameter, eps2, fixed_scale: scale by RMS(p), True, at least 1e-3; False: by the last, 1; 0.05 in t2t.
+        warmup_init: the bound lr is lr t / 10000, False.
         decay_rate, clip_threshold: decay is 1 - t^(-decay_rate), 0.8; the largest RMS(u), 1.
         eps, eps_mode: "added" to g^2, 1e-30; "floor": no u exceeds g / eps; None: the epsilon of the params' dtype.
         beta1, min_dim: momentum, None or 0: no buffer; the least rows and columns that factor, 1.
@@ -102,12 +104,17 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
     Params are floating arrays; slots in the compute dtype: `rows`, `cols` (2-D on, not empty), else `v`; `m` if beta1.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or one that others leave without effect.
 
     >>> import numpy as np, samestep as ss
     >>> {slot: getattr(x, "shape", x) for slot, x in ss.adafactor().init(np.ones((3, 2))).items()}
     {'step': 0, 'rows': (3, 1), 'cols': (1, 2)}
     """
+    falls, scaled, usual = hyper["relative_step"], hyper["scale_parameter"], scale_by_adafactor.hypers
+    off = {"warmup_init": not falls, "fixed_scale": scaled, "eps2": not scaled, "momentum_on": not beta1}
+    idle = [k for k, v in off.items() if v and hyper[k] != usual[k].default]
+    if idle:
+        raise HyperparameterError(f"{names(idle)} would change nothing beside the other arguments")
     part = scale_by_adafactor(lr=lr, beta1=None if beta1 == 0 else beta1, **hyper)
     independent = hyper["decay"] == "independent"  # else by the chain's lr, which the part gives if "relative"
     return [part, decay_if(weight_decay, "independent" if independent else "decoupled"), apply_update()]

@@ -9,7 +9,8 @@ Li et al., "AdaX: Adaptive Gradient Descent with Exponential Long Term Memory", 
     u = m / (sqrt(v) + eps sqrt(rho / beta2))      "hat", the authors' code: eps beside the root of the raw sum
 
 The authors' sum, (1 + beta2) v + beta2 g^2, grows without bound and overflows float32 after some 900,000 steps; v here
-is that sum over (1 + beta2)^t - 1, which gives the same step.
+is that sum over (1 + beta2)^t - 1, which gives the same step. The decay of v, 1 - rho, is 0 at first and rises to 1,
+as Adafactor's: so v needs no bias correction.
 """
 
 from typing import Literal

@@ -8,8 +8,8 @@ https://arxiv.org/abs/2411.02853, algorithm 2 with the clip of the authors' code
     u = m <- beta1 m + (1 - beta1) x     nesterov: u = beta1 m + (1 - beta1) x, with the new m
     v <- beta2 v + (1 - beta2) g^2      after its use
 
-An article prints g for g^2 in v, which may then be negative; its first m, which is x itself, is that of the paper's
-first version ("normalized").
+An article prints g for g^2 in v, which may then be negative, and has no clip; its first m, which is x itself, is that
+of the paper's first version ("normalized"). It writes the new m before the v in x, which is that of the step before.
 """
 
 from typing import Literal

@@ -11,6 +11,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError
 from ..page import nonnegative, positive, update
 
 
@@ -53,7 +54,7 @@ def egd(lr: nonnegative, *, l1: nonnegative = 0.0, **hyper):
     Args:
         lr: step size.
         l1: what is added to the gradient, 0, which leaves it out: a factor exp(-lr l1) in each step.
-        clip: the largest exponent, either way, such as 30; None does not clip.
+        clip: the largest exponent, either way, such as 30, at most 80 in float32; None does not clip.
         normalize: divide each leaf by its sum, so that it stays on the simplex, False.
         unit_axis: None; 0 or -1: each entry along this axis by its own sum, where a leaf has two axes.
         maximize: climb instead of descend, False.
@@ -61,11 +62,13 @@ def egd(lr: nonnegative, *, l1: nonnegative = 0.0, **hyper):
     Params are floating arrays of any shape, to be above 0: no sign changes, and 0 stays. No slots of any dtype.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or unit_axis without normalize.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.egd(1.0, normalize=True), np.array([0.5, 0.5])
     >>> opt.step(params, np.array([0.0, np.log(3.0)]), opt.init(params))[0].round(12)
     array([0.75, 0.25])
     """
+    if hyper["unit_axis"] is not None and not hyper["normalize"]:
+        raise HyperparameterError("unit_axis is of the sums that normalize=True divides by, which is False")
     return [multiply(lr, l1=l1 or None, **hyper)]

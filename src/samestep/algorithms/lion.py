@@ -4,6 +4,9 @@ Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, https://arxi
 
     u = sign(beta1 m + (1 - beta1) g)
     m <- beta2 m + (1 - beta2) g
+
+Where Su scales lr and decay by the size sigma that entries should have, lr = a sigma / (kappa t + 1) and weight_decay =
+a / (2 sigma), https://kexue.fm/archives/9473, that is chain(scale_by_lion(), amos_schedule(a, eta=sigma, speed=...)).
 """
 
 from array_api_compat import array_namespace
@@ -38,9 +41,10 @@ def lion(lr: nonnegative = 1e-4, *, weight_decay: nonnegative = 0.0, **hyper):
 
     Args:
         lr: step size, 1e-4; 3 to 10 times smaller than AdamW's.
-        beta1: the weight of the momentum in the sign, 0.9.
+        beta1: the weight of the momentum in the sign, 0.9; 0.95 for language models, with beta2 0.98.
         beta2: the decay of the momentum, 0.99.
-        weight_decay: decoupled decay; 0 leaves the part out.
+        weight_decay: decoupled decay, 3 to 10 times AdamW's; 0 leaves the part out. Without lr in it, as by the option
+            decoupled_weight_decay of lion_pytorch, it is decay(mode="independent") in a chain.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 

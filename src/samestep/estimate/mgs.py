@@ -9,8 +9,9 @@ https://arxiv.org/abs/2006.03158; Su, https://kexue.fm/archives/7737.
     w = softmax of -beta cost(p + D_i) - log q(D_i)
     g = -sum of w_i D_i, clipped to max_norm
 
-cost(p), which the paper takes from the costs, is the same for all candidates and drops out. The authors' code has 1 in
-the place of s in q, whatever the noise, and exp before log: for a large model log 0, and all nan ("official").
+cost(p), which the paper takes from the costs, is the same for all candidates and drops out, and with it the authors'
+limit of 1e16 for beta times the difference, which only an infinite cost(p) meets. Their code has 1 in the place of s in
+q, whatever the noise, and exp before log: for a large model log 0, and all nan ("official").
 """
 
 import math
