@@ -72,6 +72,7 @@ def test_what_would_be_ignored_is_refused():
         (lambda: ss.egd_pm(0.1, eps=1e-7), "there is no total"),
         (lambda: ss.egd_pm(0.1, unit_axis=0), "there is no total"),
         (lambda: ss.egd(0.1, unit_axis=0), "normalize=True"),
+        (lambda: ss.adan(m_init="grad"), "write bias_correction=False"),
         (lambda: ss.amos(0.1, eta=0.5, layout="in_out"), "leave layout or eta out"),
         (lambda: ss.adafactor(warmup_init=True, relative_step=False), "'warmup_init' would change nothing"),
         (lambda: ss.adafactor(fixed_scale=0.05, momentum_on="direction"), "'fixed_scale', 'momentum_on' would change"),

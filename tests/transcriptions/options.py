@@ -20,6 +20,16 @@ def adan_paper(s, p, g, t):
     return (p - 0.01 * (s["m"] + 0.92 * s["d"]) / np.sqrt(s["n"] + 1e-4)) / (1 + 0.01 * 0.1)
 
 
+def adan_algorithm_1(s, p, g, t):
+    """Part A 11, the paper's start, which is its restart too: m = g, d = 0, n = g^2; decoupled decay."""
+    d = g - s.get("g", g)
+    s["g"] = g
+    s["m"] = 0.98 * s["m"] + 0.02 * g if t > 1 else g
+    s["d"] = 0.92 * s["d"] + 0.08 * d if t > 1 else d
+    s["n"] = 0.99 * s["n"] + 0.01 * (g + 0.92 * d) ** 2 if t > 1 else g * g
+    return p * (1 - 0.01 * 0.1) - 0.01 * (s["m"] + 0.92 * s["d"]) / np.sqrt(s["n"] + 1e-4)
+
+
 def adopt_normalized(s, p, g, t):
     """Part A 12 (b): the first momentum is the normalised gradient itself, without 1 - b1."""
     if t == 1:
@@ -130,6 +140,12 @@ TRANSCRIPTIONS = {
     "adan_paper": (
         lambda ss: ss.adan(0.01, eps=1e-4, eps_mode="inside", bias_correction=False, weight_decay=0.1),
         adan_paper,
+    ),
+    "adan_algorithm_1": (
+        lambda ss: ss.adan(
+            0.01, eps=1e-4, eps_mode="inside", bias_correction=False, m_init="grad", weight_decay=0.1, no_prox=True
+        ),
+        adan_algorithm_1,
     ),
     "adopt_normalized": (
         lambda ss: ss.adopt(0.01, beta2=0.99, eps=0.01, clip=None, m_init="normalized"),

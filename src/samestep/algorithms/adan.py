@@ -7,6 +7,7 @@ with the authors' code: its betas are decays, 1 - the paper's.
     d <- beta2 d + (1 - beta2) dg        n <- beta3 n + (1 - beta3) (g + beta2 dg)^2
     u = (m / c1 + beta2 d / c2) / (sqrt(n / c3 + eps_root) + eps)     "outside", the authors' code
     u = (m / c1 + beta2 d / c2) / sqrt(n / c3 + eps_root + eps)       "inside", the paper, which has c1 = c2 = c3 = 1
+                                                                      and starts with m = g, n = g^2
     g_prev <- g
     difference="1 - beta2" has 1 - beta2 in place of beta2 before dg in n, and before d
 
@@ -19,6 +20,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, zeros
@@ -41,11 +43,13 @@ def scale_by_adan(
     eps_root: nonnegative = 0.0,
     difference: Literal["beta2", "1 - beta2"] = "beta2",
     bias_correction: bool = True,
+    m_init: Literal["zero", "grad"] = "zero",
 ):
     """The direction of Adan; its equations and source: help("samestep.algorithms.adan").
 
     Args:
-        beta1, beta2, beta3, eps, eps_mode, eps_root, difference, bias_correction: as in `adan`, with its defaults.
+        beta1, beta2, beta3, eps, eps_mode, eps_root, difference, bias_correction, m_init: as in `adan`, with its
+            defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_adan(), ss.descend(0.01)) == ss.adan(0.01)
@@ -58,6 +62,8 @@ def scale_by_adan(
     m = beta1 * m + (1 - beta1) * u
     d = beta2 * d + (1 - beta2) * dg
     n = beta3 * n + (1 - beta3) * ahead * ahead
+    if m_init == "grad":
+        m, n = xp.where(t == 1, u, m), xp.where(t == 1, u * u, n)
     c1, c2, c3 = (1 - beta1**t, 1 - beta2**t, 1 - beta3**t) if bias_correction else (1.0, 1.0, 1.0)
     s = xp.sqrt(c3)  # above and below the fraction: one division an element
     root = xp.sqrt(n + c3 * (eps_root + eps)) if eps_mode == "inside" else xp.sqrt(n + c3 * eps_root) + s * eps
@@ -81,6 +87,7 @@ def adan(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, no_prox: bo
         eps_mode, eps_root: "outside" as above; "inside": sqrt(n_hat + eps), as in the paper; added below the root, 0.
         difference: its weight, "beta2" as above; "1 - beta2", the paper's factor with these decays, as in optax.
         bias_correction: m_hat = m / (1 - beta1^t) and so on, True; the paper has none.
+        m_init: "zero"; "grad": m = g and n = g^2 at first and after `restart`, the paper's, without bias correction.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
 
@@ -89,13 +96,15 @@ def adan(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, no_prox: bo
     Params are floating arrays of any shape; slots `m`, `d`, `n`, `g_prev` in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or m_init="grad" with bias correction.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.adan(0.5, eps=0.0), np.array([1.0, -1.0])
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(12)
     array([ 0.5, -0.5])
     """
+    if hyper["m_init"] == "grad" and hyper["bias_correction"]:
+        raise HyperparameterError("means that start as the gradient have no bias: write bias_correction=False")
     before = decay(weight_decay) if weight_decay and no_prox else None
     after = decay(weight_decay, mode="proximal") if weight_decay and not no_prox else None
     return [scale_by_adan(**hyper), before, descend(lr), after]

@@ -34,7 +34,8 @@ def c_adamw(
         weight_decay: decoupled decay, of all coordinates; 0 leaves the part out.
         cautious: the scale of what is kept, "mean" (the authors' code), "count" (the paper), "none", or False.
         beta1, beta2, eps_root: as in `adamw`, 0.9, 0.999 and 0.
-        eps_mode, amsgrad, bias_correction: as in `adamw`, "outside", False and True.
+        eps_mode, amsgrad, bias_correction: as in `adamw`, "outside", False and True; the authors' path without foreach
+            has "hat".
         maximize: climb instead of descend, False.
 
     Params are floating arrays of any shape; slots `m`, `v` and `v_max` in the compute dtype, as in `adamw`.
