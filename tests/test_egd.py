@@ -1,10 +1,11 @@
-"""EGD: no package has it; its identities and invariants (part A, 4)."""
+"""EGD: no package has it; its identities and invariants (part A, 4; part C, 4)."""
 
 import numpy as np
 import pytest
 import torch
 
 import samestep as ss
+from samestep_conformance.golden.problem import LIVE
 
 START = np.array([0.1, 0.5, 2.0, 1e-3])
 
@@ -13,17 +14,47 @@ def gradient(p, t):
     return np.array([1.0, 2.0, 0.5, 3.0]) * (p - 0.3) + np.sin(t + np.arange(4.0))
 
 
-def test_egd_is_sgd_on_the_logarithm():
-    phi = torch.tensor(np.log(START), requires_grad=True)
-    sgd = torch.optim.SGD([phi], lr=0.1)
-    optimizer, params = ss.egd(0.1), START.copy()
+class Own:
+    """What moves up and down, above 0."""
+
+    def params(self):
+        return {"w": START.copy()}
+
+    def gradient(self, params, t):
+        return {"w": gradient(params["w"], t)}
+
+
+FORMS = {  # the optimizer, where it starts, and the logarithms that are stepped: of p, or of two halves with g and -g
+    "egd": (ss.egd(0.1), lambda p: np.abs(p) + 0.1, lambda p: [(1.0, np.log(p))]),
+    "egd_pm": (
+        ss.egd_pm(0.05),
+        lambda p: p,
+        lambda p: [(sign, np.log((np.abs(p) + 1 + sign * p) / 2)) for sign in (1.0, -1.0)],
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", ["own", *LIVE])
+@pytest.mark.parametrize("form", FORMS)
+def test_it_is_sgd_on_the_logarithm(form, problem):
+    optimizer, started, logarithms = FORMS[form]
+    posed = LIVE.get(problem) or Own()
+    params = {leaf: started(p) for leaf, p in posed.params().items()}
     state = optimizer.init(params)
-    for t in range(50):
-        phi.grad = torch.tensor(gradient(np.exp(phi.detach().numpy()), t))
+    logs = {
+        leaf: [(sign, torch.tensor(x, requires_grad=True)) for sign, x in logarithms(p)] for leaf, p in params.items()
+    }
+    sgd = torch.optim.SGD([phi for each in logs.values() for _, phi in each], lr=optimizer.hyperparameters()["lr"])
+    for t in range(1, 51):
+        theirs = {leaf: sum(sign * np.exp(phi.detach().numpy()) for sign, phi in each) for leaf, each in logs.items()}
+        assert all(np.all(np.abs(p - theirs[leaf]) <= 1e-12 * np.maximum(1, np.abs(p))) for leaf, p in params.items())
+        assert form == "egd_pm" or all((p > 0).all() for p in params.values())
+        grads = posed.gradient(theirs, t)
+        for leaf, each in logs.items():
+            for sign, phi in each:
+                phi.grad = torch.tensor(sign * grads[leaf])
         sgd.step()
-        params, state = optimizer.step(params, gradient(params, t), state)
-        np.testing.assert_allclose(params, np.exp(phi.detach().numpy()), rtol=1e-12)
-        assert (params > 0).all()
+        params, state = optimizer.step(params, posed.gradient(params, t), state)
 
 
 def test_the_simplex_and_the_clip():

@@ -42,20 +42,22 @@ def test_adan_has_the_mean_of_estimated_gradients():
     assert set(first) == {"step", "m", "d", "n", "g_prev"}
 
 
-@pytest.mark.parametrize("beta3", [0.99, 0.9999])
-def test_ademamix_warms_up_its_half_life_in_a_straight_line(beta3):
+@pytest.mark.parametrize("beta1, beta3", [(0.9, 0.99), (0.9, 0.9999), (None, 0.99)])
+def test_ademamix_warms_up_its_half_life_in_a_straight_line(beta1, beta3):
     """Part C, 5.8: the decay of m_slow, seen in what is left of it where the gradient is 0."""
-    opt, zero, warmup = ss.chain(scale_by_ademamix(beta3=beta3, beta3_warmup=20), ss.descend(0.1)), np.zeros(1), 20
-    state = {"step": 0, "m": zero, "m_slow": np.ones(1), "v": zero}
+    zero, warmup = np.zeros(1), 20
+    opt = ss.chain(scale_by_ademamix(beta1=beta1, beta3=beta3, beta3_warmup=warmup), ss.descend(0.1))
+    state = opt.init(zero) | {"m_slow": np.ones(1)}
+    assert ("m" in state) == (beta1 is not None)
 
     def life(b):
-        return np.log(0.5) / np.log(b) - 1
+        return np.log(0.5) / np.log(b) - 1 if b else -1.0
 
     for t in range(1, 25):
         before = state["m_slow"]
         _, state = opt.step(zero, zero, state)
         w = min(t / warmup, 1)
-        expected = (1 - w) * life(0.9) + w * life(beta3)
+        expected = (1 - w) * life(beta1) + w * life(beta3)
         assert life((state["m_slow"] / before)[0]) == pytest.approx(expected, rel=1e-9)
 
 

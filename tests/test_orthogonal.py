@@ -22,6 +22,17 @@ def test_a_list_is_cut_or_its_last_goes_on():
     assert triples(QUINTIC, 2) == (QUINTIC, QUINTIC)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("dion", PUBLISHED["dion"]), (QUINTIC, (QUINTIC,) * 5)], ids=["list", "one"]
+)
+def test_a_triple_for_each_step(one, other):
+    p, g = np.ones((3, 2)), np.random.default_rng(0).normal(size=(3, 2))
+    (found, _), (same, _) = (opt.step(p, g, opt.init(p)) for opt in (ss.muon(ns_coeffs=c) for c in (one, other)))
+    assert np.array_equal(found, same) and not np.array_equal(found, p)
+    with pytest.raises(ss.HyperparameterError, match="one for each of ns_steps=4"):
+        ss.muon(ns_coeffs=PUBLISHED["dion"], ns_steps=4)
+
+
 @pytest.mark.parametrize("coeffs, steps, low, high", [(QUINTIC, 5, 0.3, 1.3), ("polar_express", 8, 0.999, 1.001)])
 @pytest.mark.parametrize("shape", [(64, 64), (24, 40), (40, 24), (2, 24, 40)])
 def test_singular_values_come_near_one(shape, coeffs, steps, low, high):

@@ -18,6 +18,7 @@ import samestep as ss
 from report import Row, run
 
 FEATURES, EXAMPLES, DRAWS, BURN_IN = 2000, 8000, 20, 1000
+POSITIVE = 4886  # of the labels
 EXPECTED = {  # AUC, weights that are not 0
     "ftrl l1=0": (0.862643, 2000),
     "ftrl l1=0.3": (0.864432, 1785),
@@ -82,7 +83,7 @@ def measure(steps):
         name: (float(auc(predicted[name][BURN_IN:], labels[BURN_IN:])), int(np.count_nonzero(weights[name])))
         for name in EXPECTED
     }
-    rows = []
+    rows = [Row("examples with label 1", int(labels.sum()), POSITIVE, 0.0)]
     for name, (area, count) in EXPECTED.items():
         rows.append(Row(f"{name}: AUC", found[name][0], area, 1e-6))
         rows.append(Row(f"{name}: weights that are not 0", found[name][1], count, 0.0))

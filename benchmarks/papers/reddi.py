@@ -29,6 +29,7 @@ THEOREM = {  # (algorithm, C) -> x after so many steps
     (CORRECTED, 4): {30: -0.006406961244},
     (CORRECTED, 10): {30: -0.472438940206},
 }
+RARE = {"online": 991, "stochastic": 1020}  # of 100,000 gradients so many are large
 SYNTHETIC = {  # (gradients, algorithm) -> x after so many steps
     ("online", "adam"): {1000: 0.0182750124, 10_000: 0.1879928667, 50_000: 0.9385325683, 100_000: 0.9954730025},
     ("online", PAPER): {1000: -0.0007912918, 10_000: -0.0077434274, 50_000: -0.0411288108, 100_000: -0.0816941700},
@@ -73,17 +74,18 @@ def theorem(steps):
     return {optimizers[leaf][:2]: values for leaf, values in x.items()}
 
 
+def rare(steps):
+    """Of each step, whether the gradient is the large one: online, and drawn."""
+    drawn = np.random.default_rng(1).random(steps) < 0.01
+    return np.stack([np.arange(steps) % 101 == 0, drawn], axis=1)
+
+
 def synthetic(steps):
     """(gradients, algorithm) -> x after each step."""
     opt = together({"adam": ss.adam(1e-3, beta2=0.99), PAPER: ss.adam(1e-3, beta2=0.99, amsgrad="post")})
-    rng = np.random.default_rng(1)
-
-    def gradients(t):
-        g = np.array([1010.0 if t % 101 == 1 else -10.0, 1010.0 if rng.random() < 0.01 else -10.0])
-        return {"adam": g, PAPER: g}
-
-    found = path(opt, {"adam": np.zeros(2), PAPER: np.zeros(2)}, gradients, steps)
-    return {(kind, name): x[:, i] for name, x in found.items() for i, kind in enumerate(("online", "stochastic"))}
+    g = np.where(rare(steps), 1010.0, -10.0)
+    found = path(opt, {"adam": np.zeros(2), PAPER: np.zeros(2)}, lambda t: {"adam": g[t - 1], PAPER: g[t - 1]}, steps)
+    return {(kind, name): x[:, i] for name, x in found.items() for i, kind in enumerate(RARE)}
 
 
 def measure(steps):
@@ -97,6 +99,9 @@ def measure(steps):
         for t, value in (THEOREM.get((PAPER, c), {}) | THEOREM[name, c] if (name, c) in THEOREM else {}).items():
             if t <= len(x):
                 rows.append(Row(f"theorem 1, C {c}, {name}: x at {t}", float(x[t - 1]), value, 1e-10))
+    if steps >= SYNTHETIC_STEPS:
+        for kind, count, expected in zip(RARE, rare(SYNTHETIC_STEPS).sum(axis=0), RARE.values(), strict=True):
+            rows.append(Row(f"{kind}: steps of 1010", int(count), expected, 0.0))
     for key, values in SYNTHETIC.items():
         for t, value in values.items():
             if t <= len(second[key]):

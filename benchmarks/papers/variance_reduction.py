@@ -23,6 +23,7 @@ import samestep as ss
 from report import Row, run, together
 
 N, EPOCH, EPOCHS, SEEDS = 200, 400, (1, 5, 10, 20, 30), (1, 2, 3, 4, 5)
+PROBLEM = {"L": 43.32083822901867, "f*": 0.04933421804815223, "f(0) - f*": 2.1531959316909624}
 DERIVED = {  # f - f* after so many epochs, seed 1
     "svrg": (2.345202e-01, 1.529363e-02, 2.707147e-03, 2.757507e-04, 5.286797e-05),
     "l_svrg": (1.827936e-01, 1.524099e-02, 2.666502e-03, 2.719435e-04, 5.205631e-05),
@@ -121,11 +122,14 @@ def distances(ridge, seeds, epochs):
 
 def measure(steps):
     """The rows, and the curves of seed 1; rates and claims are of 30 epochs."""
-    epochs, rows = min(steps // EPOCH, EPOCHS[-1]), []
+    epochs = min(steps // EPOCH, EPOCHS[-1])
     if not epochs:
         return [], {}
     with jax.enable_x64(True):
-        found = distances(Ridge(), SEEDS, epochs)
+        ridge = Ridge()
+        is_so = (ridge.smoothness, ridge.best, float(ridge.value(np.zeros(10))) - ridge.best)
+        found = distances(ridge, SEEDS, epochs)
+    rows = [Row(name, x, a, 1e-12) for (name, a), x in zip(PROBLEM.items(), is_so, strict=True)]
     first = {name: found[name][0] for name in DERIVED}
     for name, derived in DERIVED.items():
         for epoch, value in zip(EPOCHS, derived, strict=True):

@@ -11,6 +11,7 @@ import numpy as np
 
 import samestep as ss
 from samestep_conformance.adapters import Subject, subject
+from samestep_conformance.feeding import taken
 from samestep_conformance.specs import FAILURES, Spec, SpecError, parse
 
 DEFAULT = ("sgd(lr=1e-3, momentum=0.9)", "adam(lr=0.05)", "lion(lr=0.01)", "adopt(lr=0.05)", "adan(lr=0.05)")
@@ -135,7 +136,7 @@ def _ours(stepped: Subject) -> ss.Optimizer | None:
 
 
 class _Walk:
-    """Steps of one optimizer; ours may ask for gradients elsewhere, or be evaluated there."""
+    """Steps of one optimizer; ours may ask for gradients elsewhere, be evaluated there, or take a coin."""
 
     def __init__(self, stepped: Subject, problem: Problem, start: np.ndarray) -> None:
         self.stepped, self.problem, self.params = stepped, problem, {"p": start}
@@ -152,10 +153,9 @@ class _Walk:
                 self.params, self.gradient(self.params, noise), self.state, count
             )
             return np.array(self.params["p"])
-        if self.ours.needs_refresh(self.state):
-            full = self.gradient(self.ours.query(self.params, self.state)["snapshot"])
-            self.state = self.ours.refresh(self.params, full, self.state)
-        asked = {at: self.gradient(p, noise) for at, p in self.ours.query(self.params, self.state).items()}
-        grads = asked if len(asked) > 1 else asked["x"]
-        self.params, self.state = self.ours.step(self.params, grads, self.state)
+
+        def asked(name: str, at: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return self.gradient(at, 0.0 if name == "full" else noise)
+
+        self.params, self.state = taken(self.ours, self.params, self.state, asked)
         return np.array(self.ours.eval_params(self.params, self.state)["p"])

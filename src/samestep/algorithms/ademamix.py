@@ -25,7 +25,7 @@ def scale_by_ademamix(
     v,
     t,
     *,
-    beta1: unit = 0.9,
+    beta1: unit | None = 0.9,
     beta2: unit = 0.999,
     beta3: unit = 0.9999,
     alpha: nonnegative = 5.0,
@@ -36,7 +36,7 @@ def scale_by_ademamix(
     """The direction of AdEMAMix; its equations and source: help("samestep.algorithms.ademamix").
 
     Args:
-        beta1, beta2, beta3, alpha, alpha_warmup, beta3_warmup, eps: as in `ademamix`, with its defaults.
+        beta1, beta2, beta3, alpha, alpha_warmup, beta3_warmup, eps: as in `ademamix`; beta1 is None without m.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_ademamix(alpha=8.0), ss.descend(1e-3)) == ss.ademamix(alpha=8.0)
@@ -48,24 +48,28 @@ def scale_by_ademamix(
         a = alpha * xp.minimum(t / alpha_warmup, 1.0)
     if beta3_warmup > 0:
         w = xp.minimum(t / beta3_warmup, 1.0)
-        line = xp.exp(1 / ((1 - w) / xp.log(beta1) + w / xp.log(beta3)))
+        line = xp.exp(1 / ((0.0 if beta1 is None else (1 - w) / xp.log(beta1)) + w / xp.log(beta3)))
         b = xp.where(w < 1, xp.minimum(line, beta3), beta3)
-    m = beta1 * m + (1 - beta1) * u
     m_slow = b * m_slow + (1 - b) * u
     v = beta2 * v + (1 - beta2) * u * u
-    c1, s = 1 - beta1**t, xp.sqrt(1 - beta2**t)
-    return {"u": (s / c1 * m + s * a * m_slow) / (xp.sqrt(v) + s * eps), "m": m, "m_slow": m_slow, "v": v}
+    s, state = xp.sqrt(1 - beta2**t), {"m_slow": m_slow, "v": v}
+    if beta1 is None:
+        near = s * u
+    else:
+        state["m"] = m = beta1 * m + (1 - beta1) * u
+        near = s / (1 - beta1**t) * m
+    return {"u": (near + s * a * m_slow) / (xp.sqrt(v) + s * eps), **state}
 
 
 @named(scale_by_ademamix)
-def ademamix(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
+def ademamix(lr: nonnegative = 1e-3, *, beta1: unit = 0.9, weight_decay: nonnegative = 0.0, **hyper):
     """AdEMAMix: Adam with a longer memory besides (Pagliardini et al., 2024, https://arxiv.org/abs/2409.03137).
 
         m_slow <- beta3 m_slow + (1 - beta3) g;  p <- p - lr (m_hat + alpha m_slow) / (sqrt(v_hat) + eps)
 
     Args:
         lr, weight_decay: step size, 1e-3; decoupled decay, 0, which leaves the part out.
-        beta1, beta2, beta3: the decay of m, v and m_slow, 0.9, 0.999 and 0.9999; m_slow is never debiased.
+        beta1, beta2, beta3: the decay of m, v and m_slow, 0.9 (0 keeps no m), 0.999 and 0.9999; m_slow is not debiased.
         alpha: the weight of m_slow, 5.0.
         alpha_warmup, beta3_warmup: steps in which alpha rises from 0, and m_slow's decay from beta1 on, 0 and 0.
         eps: keeps the quotient finite, 1e-8.
@@ -81,4 +85,4 @@ def ademamix(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(12)
     array([ 0.5, -0.5])
     """
-    return [scale_by_ademamix(**hyper), decay(weight_decay) if weight_decay else None, descend(lr)]
+    return [scale_by_ademamix(beta1=beta1 or None, **hyper), decay(weight_decay) if weight_decay else None, descend(lr)]

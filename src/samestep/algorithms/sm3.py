@@ -10,7 +10,7 @@ Anil, Gupta, Koren, Singer, "Memory-Efficient Adaptive Optimization", 2019, http
 from array_api_compat import array_namespace
 
 from ..constructor import named
-from ..errors import LeafError
+from ..errors import HyperparameterError, LeafError
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit
@@ -33,12 +33,12 @@ def _accumulator(axis):
 
 
 @direction(a0=_accumulator(0), a1=_accumulator(1), a2=_accumulator(2), a3=_accumulator(3), a4=_accumulator(4))
-def scale_by_sm3(u, a0, a1, a2, a3, a4, *, eps: nonnegative = 1e-30, beta: unit | None = None):
+def scale_by_sm3(u, a0, a1, a2, a3, a4, *, eps: nonnegative = 1e-30, beta: unit | None = None, falling: bool = False):
     """The direction of SM3; its equations and source: help("samestep.algorithms.sm3").
 
     Args:
         eps: added to A below the root, 1e-30.
-        beta: A is a mean with this decay; None: a sum.
+        beta, falling: A is a mean with this decay, None: a sum; whether an accumulator then may fall, False.
 
     >>> import samestep as ss
     >>> ss.chain(ss.scale_by_sm3(), ss.descend(0.1)) == ss.sm3(momentum=0.0)
@@ -58,7 +58,7 @@ def scale_by_sm3(u, a0, a1, a2, a3, a4, *, eps: nonnegative = 1e-30, beta: unit 
     for axis, a in enumerate(kept):
         others = _others(rank, axis)
         largest = xp.max(A, axis=others, keepdims=True) if others else A
-        state[f"a{axis}"] = largest if beta is None else xp.maximum(a, largest)
+        state[f"a{axis}"] = largest if beta is None or falling else xp.maximum(a, largest)
     root = xp.sqrt(A + eps)
     return {"u": xp.where(root == 0, 0.0, u / root), **state}
 
@@ -75,6 +75,7 @@ def sm3(lr: nonnegative = 0.1, *, momentum: unit = 0.9, weight_decay: nonnegativ
         momentum: the decay of m, which is not debiased, 0.9; 0 keeps no buffer.
         eps: added to A, 1e-30; optax has 1e-8. 0 is allowed: 0 / 0 is 0.
         beta: A is a mean with this decay, and no accumulator falls; None: a sum.
+        falling: with beta, accumulators may fall, as in optax, False.
         weight_decay: decoupled decay; 0 leaves the part out.
         maximize: climb instead of descend, False.
         cautious: mask the direction: False, "mean", "count" or "none".
@@ -83,12 +84,14 @@ def sm3(lr: nonnegative = 0.1, *, momentum: unit = 0.9, weight_decay: nonnegativ
     momentum, in the compute dtype: the sum of the dimensions in place of their product.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or falling without beta.
         LeafError: a leaf has more than 5 dimensions.
 
     >>> import numpy as np, samestep as ss
     >>> {slot: getattr(x, "shape", x) for slot, x in ss.sm3(momentum=0.0).init(np.ones((3, 2))).items()}
     {'step': 0, 'a0': (3, 1), 'a1': (1, 2)}
     """
+    if hyper["falling"] and hyper["beta"] is None:
+        raise HyperparameterError("falling goes with beta: sums do not fall")
     moved = momentum_part(momentum=momentum, form="ema") if momentum else None
     return [scale_by_sm3(**hyper), moved, decay(weight_decay) if weight_decay else None, descend(lr)]

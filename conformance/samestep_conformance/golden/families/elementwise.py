@@ -93,6 +93,16 @@ CASES = [
     ),
     Case("ademamix", lambda ss: ss.ademamix(), po("AdEMAMix", 1e-3)),
     Case(
+        "ademamix_optax",
+        lambda ss: ss.ademamix(wave(0.02), alpha=2.0),
+        optax("contrib.ademamix", wave(0.02), alpha=2.0),
+    ),
+    Case(
+        "ademamix_no_m",
+        lambda ss: ss.ademamix(wave(0.02), beta1=0.0, beta3=0.99),
+        po("AdEMAMix", wave(0.02), betas=(0.0, 0.999, 0.99)),
+    ),
+    Case(
         "ademamix_warmup",
         lambda ss: ss.ademamix(wave(0.02), beta3=0.999, alpha=8.0, alpha_warmup=30, beta3_warmup=30, weight_decay=0.1),
         po(

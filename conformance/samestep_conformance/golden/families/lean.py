@@ -1,7 +1,7 @@
 """By layers and with little memory: lars, mars, came, sm3."""
 
 from ..case import Case
-from ..oracles import maker, optax, po, timm
+from ..oracles import call, maker, optax, po, timm
 from ..problem import wave
 
 came = maker("came_pytorch")
@@ -78,6 +78,7 @@ CASES = [
         "came_numbers",
         lambda ss: ss.came(wave(0.01), beta1=0.8, beta2=0.99, beta3=0.95, eps=1e-6, eps2=1e-4, clip_threshold=0.5),
         came("CAME.CAME", wave(0.01), betas=(0.8, 0.99, 0.95), eps=(1e-6, 1e-4), clip_threshold=0.5),
+        problem="tensor",
     ),
     Case("sm3", lambda ss: ss.sm3(), po("SM3", 0.1, momentum=0.9)),
     Case("sm3_eps", lambda ss: ss.sm3(0.1, eps=1e-8), optax("sm3", 0.1)),
@@ -85,5 +86,16 @@ CASES = [
         "sm3_beta",
         lambda ss: ss.sm3(wave(0.1), momentum=0.0, beta=0.9, eps=1e-4),
         po("SM3", wave(0.1), momentum=0.0, beta=0.9, eps=1e-4),
+        problem="tensor",
+    ),
+    Case(
+        "sm3_falling",
+        lambda ss: ss.sm3(wave(0.1), momentum=0.0, beta=0.9, falling=True, eps=1e-4),
+        optax(
+            "chain",
+            call("optax.scale_by_sm3", b1=0.0, b2=0.9, eps=1e-4),
+            call("optax.scale_by_learning_rate", wave(0.1)),
+        ),
+        problem="tensor",
     ),
 ]

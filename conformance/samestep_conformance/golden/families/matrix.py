@@ -4,7 +4,7 @@ from math import sqrt
 from typing import Any
 
 from ..case import Case
-from ..oracles import Call, Oracle, call, maker, optax
+from ..oracles import FLOAT64, Call, Oracle, call, keras, maker, optax
 from ..problem import Schedule, wave
 
 po = maker("pytorch_optimizer")
@@ -104,6 +104,14 @@ CASES = [
             muon_weight_dimension_numbers=_axes(w=(-1, -2), k=(-1, -2)),
         ),
         problem="tensor",
+    ),
+    Case(  # its momentum is a sum, 1 / (1 - momentum) of ours: so much more than eps
+        "muon_keras",
+        lambda ss: ss.muon(
+            wave(0.02), weight_decay=0.1, scale="match_rms", ns_eps=1e-7 * (1 - 0.95), ns_eps_mode="add"
+        ),
+        Oracle(keras("Muon", wave(0.02), weight_decay=0.1).calls, wave(0.02), FLOAT64["keras"]),
+        problem="matrix",
     ),
     Case(
         "shampoo",

@@ -20,7 +20,11 @@ CASES = [
         torch("ASGD", wave(0.02), lambd=0.1, alpha=0.5, t0=10.0, weight_decay=0.1),
     ),
     Case("madgrad", lambda ss: ss.madgrad(), torch_optimizer("MADGRAD", 0.01)),
-    Case("madgrad_plain", lambda ss: ss.madgrad(0.02, momentum=0.0), torch_optimizer("MADGRAD", 0.02, momentum=0.0)),
+    Case(
+        "madgrad_plain",
+        lambda ss: ss.madgrad(0.02, momentum=0.0, weight_decay=0.1),
+        torch_optimizer("MADGRAD", 0.02, momentum=0.0, weight_decay=0.1),
+    ),
     Case(
         "madgrad_decoupled",
         lambda ss: ss.madgrad(wave(0.02), eps=1e-4, weight_decay=0.1, decay="decoupled"),
@@ -36,5 +40,10 @@ CASES = [
         "novograd_averaging",
         lambda ss: ss.novograd(wave(0.02), weight_decay=0.1, grad_averaging=True),
         timm("NvNovoGrad", wave(0.02), weight_decay=0.1, grad_averaging=True),
+    ),
+    Case(
+        "novograd_decoupled",
+        lambda ss: ss.novograd(wave(0.02), weight_decay=0.1, decay="decoupled"),
+        timm("NvNovoGrad", wave(0.02), weight_decay=0.1, decoupled_decay=True),
     ),
 ]

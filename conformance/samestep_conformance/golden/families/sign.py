@@ -5,7 +5,7 @@ from ..oracles import lion, po
 from ..problem import wave
 
 CASES = [
-    Case("lion", lambda ss: ss.lion(0.01), lion("Lion", 0.01)),
+    Case("lion", lambda ss: ss.lion(0.01), lion("Lion", 0.01), tolerance=0.0),
     Case(
         "lion_decoupled",
         lambda ss: ss.lion(wave(0.02), beta1=0.95, beta2=0.98, weight_decay=0.1),
