@@ -10,7 +10,7 @@ algorithm 2. G_i is the gradient with axis i in front and the others flattened, 
         without bias_correction from eps I, and of H_i.  ridge "relative": eps times the largest is added to all
     beta1: in u, (beta3 m_g + (1 - beta3) g) / (1 - beta3 beta1^(t-1)) for g;  m_g <- beta1 m_g + (1 - beta1) g
     graft: u <- u |s| / |u|, before start s itself; s = g ("sgd"), or g / sqrt(n), with n the sum of g^2 ("adagrad"),
-        their mean with graft_beta2 ("rmsprop"), or that, debiased ("adam"); the first g is that of u
+        their mean with graft_beta2 ("rmsprop"), or that, debiased ("adam"); g as in u, norms of the whole leaf
 
 beta1, beta2, grafts and blocks are those of Shi et al., "A Distributed Data-Parallel PyTorch Implementation of the
 Distributed Shampoo Optimizer", 2023, https://arxiv.org/abs/2309.06497; the ridge is that of Anil et al., "Scalable
@@ -89,23 +89,22 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, nesterov: bool = Fa
 
     Args:
         lr, eps: step size, 1e-3; the first factors are eps I, and the least eigenvalue is held at it, 1e-6.
-        max_dim, freq: a longer axis gets no factor and does not count in k, 4096; steps from one root to the next, 1.
-        block: longer axes are cut into blocks of this length, each with factors of its own, None: not cut.
+        max_dim, block: longer axes get no factor and do not count in k, 4096; are cut into blocks of this length, None.
         beta2, ridge: a mean, not a sum, None: eps is added, "absolute", or "relative", times the largest eigenvalue.
         beta1, beta3, bias_correction: u is of a mean of g, None; its decay in u, None: beta1; means are debiased, True.
         graft: the norm of the direction: "none", its own; that of a step of "sgd", "adagrad", "rmsprop" or "adam".
-        graft_beta2, start: the decay of RMSprop's or Adam's g^2, 0.999; the first step that is not the graft's own, 1.
+        graft_beta2, start, freq: decay of its g^2, 0.999; the first step not its own, 1; steps between roots, 1.
         root: H_i^(-1 / root), None: 2k; (a, b) is a of one factor, b of each of two, 2k of more.
         momentum, nesterov: m <- momentum m + u moves p, 0: no m; momentum m + u does, with the new m, False.
         weight_decay, decay: 0; "decoupled", "coupled" (to g), or "direction": weight_decay p is added to u before m.
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
-    Params are floating arrays of up to 5 dimensions; slots `h0`, `h1`, `h2`, `h3`, `h4`, a square matrix for each axis
-    and block, `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (in a jit every step computes them), `n`
-    where the graft has squares, `m_g` with beta1, and `m`, in the compute dtype.
+    Params are floating arrays of up to 5 dimensions; slots in the compute dtype: `h0`, `h1`, `h2`, `h3`, `h4`, a square
+    matrix for each axis and block, `r0`, `r1`, `r2`, `r3`, `r4`, their roots where freq is above 1 (in a jit every step
+    computes them), `n` where the graft has squares, `m_g` with beta1, and `m`.
 
     Raises:
-        HyperparameterError: an unknown name, a number outside its domain, or beta3 or nesterov without what it is of.
+        HyperparameterError: an unknown name, a number outside its domain, or an option without what it is of.
         LeafError: a leaf has more than 5 dimensions.
 
     >>> import numpy as np, samestep as ss
@@ -113,8 +112,9 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, nesterov: bool = Fa
     >>> opt.step(params, np.array([[4.0]]), opt.init(params))[0].round(6)
     array([[-0.5]])
     """
-    if (hyper["beta3"] is not None and hyper["beta1"] is None) or (nesterov and not momentum):
-        raise HyperparameterError("beta3 needs beta1, and nesterov momentum above 0: give them, or leave it out")
+    beta1, beta2, beta3 = (hyper[f"beta{i}"] is not None for i in (1, 2, 3))
+    if beta3 > beta1 or not (beta1 or beta2 or hyper["bias_correction"]) or (nesterov and not momentum):
+        raise HyperparameterError("beta3 needs beta1, nesterov momentum, bias_correction=False a beta: leave it out")
     shrunk = (add_decay if decay == "direction" else MODES[decay])(weight_decay=weight_decay) if weight_decay else None
     behind = heavy_ball(momentum, nesterov=nesterov) if momentum else None
     return [scale_by_shampoo(**hyper), shrunk, behind, descend(lr)]
