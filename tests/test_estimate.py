@@ -251,6 +251,16 @@ def test_corners_of_mgs():
     np.testing.assert_allclose(flat(best), -lowest, rtol=1e-12)
 
 
+def test_a_large_model_has_no_density_of_the_authors():
+    """Their exp comes before the log: all is nan, and is seen; the mixture's does not underflow."""
+    p, options = np.zeros(4000), {"scale": "constant", "beta": 1.0}
+    found = {
+        density: mgs(lambda p: 1.0, p, seeded(1)(4000), seeded(), density=density, **options)
+        for density in ("mixture", "official")
+    }
+    assert np.isfinite(found["mixture"]).all() and found["mixture"].any() and np.isnan(found["official"]).all()
+
+
 def test_mgs_expands_to_the_gradient_and_to_newton():
     """Candidates of one length: beta h^2 / 2 times the gradient. A dense set of them: the mean of exp(-beta cost)."""
     g, h, beta = np.array([0.5, -1.0]), 1e-4, 3.0

@@ -98,10 +98,21 @@ def test_amsgrad_in_place_is_none_of_the_other_readings():
 
 
 def test_signs_of_zero_and_nan():
-    """Card C13: sign(0) is 0, and NaN stays NaN."""
-    opt, g = ss.signum(1.0, beta=0.0), np.array([0.0, -0.0, np.nan, -2.0])
-    found, _ = opt.step(np.zeros(4), g, opt.init(np.zeros(4)))
-    np.testing.assert_array_equal(found, [0.0, 0.0, np.nan, 1.0])
+    """Cards 1 and C13: sign(0) is 0, and NaN stays NaN."""
+    for opt in (ss.signum(1.0, beta=0.0), ss.lion(1.0), ss.tiger(1.0)):
+        g = np.array([0.0, -0.0, np.nan, -2.0])
+        found, _ = opt.step(np.zeros(4), g, opt.init(np.zeros(4)))
+        np.testing.assert_array_equal(found, [0.0, 0.0, np.nan, 1.0])
+
+
+@pytest.mark.parametrize("mode", ["outside", "inside", "hat"])
+def test_adax_goes_on_where_its_sum_overflows(mode):
+    """Card 8: (1 + beta2)^t leaves float32 after 890,000 steps and float64 after 7,100,000."""
+    opt, m, v = ss.adax(0.5, eps_mode=mode, weight_decay=0.0), np.full(2, 3.0, "f4"), np.full(2, 4.0, "f4")
+    for done in (10**6, 10**7):
+        found, state = opt.step(np.zeros(2, "f4"), np.zeros(2, "f4"), {"step": done, "m": m, "v": v})
+        np.testing.assert_allclose(found, -0.5 * 0.9 * 3.0 / 2.0, rtol=1e-6)
+        np.testing.assert_allclose(state["v"], 4.0, rtol=1e-6)
 
 
 def test_descent_follows_the_regularised_flow():
