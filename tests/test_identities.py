@@ -219,6 +219,10 @@ def test_the_units_of_amos_are_leaves():
         np.testing.assert_allclose(p.reshape(4, 6), r, rtol=1e-14)
         np.testing.assert_allclose(q.ravel(), entries, rtol=1e-14)
     assert np.abs(p - q).max() > 1e-3
+    rows = ss.RowSparse(np.array([1, 3]), np.ones((2, 2)))  # entries that stand alone can be stepped by rows
+    start = ss.amos(0.1, unit_axis="each", eta=0.5)
+    moved, _ = start.step(np.ones((5, 2)), rows, start.init(np.ones((5, 2))))
+    assert ((moved != 1).all(axis=1) == [False, True, False, True, False]).all()
     for axes, found in (((0, 2), 2), (("a",), 3), ((True,), 3)):
         with pytest.raises(ss.HyperparameterError, match=f"are no axes of a leaf that has {found}: write groups"):
             ss.amos(0.1, unit_axis=axes, **numbers).init(np.ones((2, 3, 4)[:found]))

@@ -23,7 +23,7 @@ def _others(x, unit_axis):
     """The axes to take a mean over; None where a leaf has one number."""
     if unit_axis == "each":
         return ()
-    if unit_axis is None or x.ndim < 2:
+    if unit_axis is None or x.ndim < 2 or x.size == 0:
         return None
     kept, rank = unit_axis if isinstance(unit_axis, tuple) else (unit_axis,), int(x.ndim)
     if not all(type(axis) is int and -rank <= axis < rank for axis in kept):
@@ -51,7 +51,7 @@ def amos_step(
     >>> ss.chain(ss.amos_step(0.1, eta=0.5)) == ss.amos(0.1, eta=0.5)
     True
     """
-    xp, axes = array_namespace(u), _others(u, unit_axis) if u.size > 0 else None
+    xp, axes = array_namespace(u), _others(u, unit_axis)
     u = u if clip is None else xp.clip(u, -clip, clip)
     if axes is None:
         g2 = xp.sum(u * u) / xp.maximum(u.size, 1)
