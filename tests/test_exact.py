@@ -67,6 +67,7 @@ FURTHER = {  # the pages that no golden case has, several in a program
     "vectors": ss.chain(
         ss.centralize(), ss.scale_by_sm3(), ss.scale_by_muon(name="muon"), aux_step(1e-3), ss.agd_velocity(1e-2)
     ),
+    "plus": ss.schedule_free_plus(1e-2),
     "sums": ss.chain(
         ss.adaptive_clip(0.1),
         ss.scale_by_adafactor(),

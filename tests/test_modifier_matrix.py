@@ -23,6 +23,7 @@ modifiers, optimizers, refused = (
     for name in ("modifiers", "optimizers", "refused")
 )
 Reference, STEPS, COINS = modifiers.stages.Reference, modifiers.STEPS, modifiers.COINS
+TOLD = {"coin": COINS, "loss": modifiers.LEVELS}  # the steps of optimizers that ask for it
 MODIFIERS, OPTIMIZERS = modifiers.ROWS, optimizers.ROWS
 REFUSED = refused.pairs(MODIFIERS)
 START = {"w": np.linspace(-1.0, 1.2, 6).reshape(3, 2), "b": np.array([0.5, -0.7])}
@@ -83,7 +84,7 @@ def compare(names, row, start=START):
     bad, rows = bool(names) and names[0] in BAD, [MODIFIERS[name] for name in names]
     front, behind = ([stage for mod in rows if mod.behind is side for stage in mod.stages] for side in (False, True))
     ref = Reference([*front, *row.stages, *behind], row.lr, halves)
-    given = {"coin": COINS} if "coin" in opt.stepper.declared else {}
+    given = {key: values for key, values in TOLD.items() if key in opt.stepper.declared}
     given |= {key: values for mod in rows for key, values in mod.given.items()}
     params = {k: p.astype(np.float16) for k, p in start.items()} if halves else start
     tolerance, off = 2e-3 if halves else 1e-12, []

@@ -202,14 +202,15 @@ def test_every_elementwise_optimizer(library):
     table, steps = np.abs(start()[0]) + np.float32(0.5), GRADS[: 2 if library == "numpy" else 1]
     for name, opt in NAMED.items():
         rows, params = np.split(table, ROWS), convert(table)
-        of_rows = opt.init(rows)
+        of_rows, told = opt.init(rows), dict.fromkeys(opt.stepper.declared, 0.5)
         with ss.use_backend(library):
             state = opt.init(params)
         for grad, by_row in gradients(steps=steps):
             with ss.use_backend("numpy"):
-                rows, of_rows = opt.step(rows, by_row, of_rows)
+                rows, of_rows = opt.step(rows, by_row, of_rows, **told)
             with ss.use_backend(library):
-                params, state = opt.step(params, ss.RowSparse(convert(grad.indices), convert(grad.values)), state)
+                sparse = ss.RowSparse(convert(grad.indices), convert(grad.values))
+                params, state = opt.step(params, sparse, state, **told)
         assert np.asarray(state["row_step"]).tolist() == [len(steps) - 1, 1, 0, 1, 0]
         rtol = 0 if opt.chains[0].program((1, WIDTH)).exactness == "exact" else 1e-5
         np.testing.assert_allclose(np.asarray(params), np.concatenate(rows), rtol=rtol, atol=rtol, err_msg=name)

@@ -3,8 +3,8 @@
 They are weaker evidence than the golden trajectories: both sides were written from one text. A file in the folder
 `transcriptions` has a table TRANSCRIPTIONS: name -> (how it is written with samestep, the rule), where
 `rule(s, p, g, t) -> p` steps one leaf and keeps its state in the dict s; and a table WHOLE of that form, whose rules
-step all leaves, `rule(s, params, grads, t) -> params`, for what has totals. What takes two gradients a step has a table
-TWO, which tests/test_verbs.py reads.
+step all leaves, `rule(s, params, grads, t) -> params`, for what has totals. A table GIVEN has, by name, what else a
+step is told, as a function of t. What takes two gradients a step has a table TWO, which tests/test_verbs.py reads.
 """
 
 import runpy
@@ -18,6 +18,7 @@ import samestep as ss
 from samestep_conformance.golden.problem import LIVE, PROBLEMS, STEPS, Leaves
 
 FOUND = {}  # name -> (make, a rule of all leaves)
+GIVEN = {}  # name -> what the step of t is told
 
 
 def leafwise(rule):
@@ -36,6 +37,7 @@ for file in sorted(Path(__file__).with_name("transcriptions").glob("*.py")):
     assert more or "TWO" in tables, f"{file.name} has no table"
     assert not FOUND.keys() & more.keys(), f"{file.name}: a name stands in two tables"
     FOUND |= more
+    GIVEN |= tables.get("GIVEN", {})
 
 
 def transcribed(rule, problem) -> Iterator[Leaves]:
@@ -52,9 +54,9 @@ def test_transcription(name, problem):
     make, rule = FOUND[name]
     optimizer, problem = make(ss), (PROBLEMS | LIVE)[problem]
     params = problem.params()
-    state = optimizer.init(params)
+    state, given = optimizer.init(params), GIVEN.get(name, lambda t: {})
     for t, expected in enumerate(transcribed(rule, problem), start=1):
-        params, state = optimizer.step(params, problem.gradient(params, t), state)
+        params, state = optimizer.step(params, problem.gradient(params, t), state, **given(t))
         for leaf, a in expected.items():
             error = np.abs(a - params[leaf]) / np.maximum(1.0, np.abs(a))
             assert np.isfinite(a).all() and error.max() <= 1e-12, f"{leaf} is off by {error.max():.1e} in step {t}"

@@ -47,6 +47,7 @@ from .algorithms.rprop import rprop, rprop_step
 from .algorithms.sc_adagrad import sc_adagrad, sc_rmsprop, scale_by_sc_adagrad, scale_by_sc_rmsprop
 from .algorithms.schedule_free import schedule_free_sgd, schedule_free_sgd_step
 from .algorithms.schedule_free_adamw import schedule_free_adamw, schedule_free_adamw_step
+from .algorithms.schedule_free_plus import schedule_free_plus, schedule_free_plus_step
 from .algorithms.schedule_free_radam import schedule_free_radam, schedule_free_radam_step
 from .algorithms.sgd import momentum, sgd, velocity
 from .algorithms.sgdw import sgdw
@@ -308,6 +309,8 @@ __all__ = [
     "scale_by_yogi",
     "schedule_free_adamw",
     "schedule_free_adamw_step",
+    "schedule_free_plus",
+    "schedule_free_plus_step",
     "schedule_free_radam",
     "schedule_free_radam_step",
     "schedule_free_sgd",

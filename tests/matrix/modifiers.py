@@ -15,8 +15,7 @@ import samestep as ss
 HERE = Path(__file__).parent
 stages = SimpleNamespace(**runpy.run_path(str(HERE / "stages.py")))
 noise = SimpleNamespace(**runpy.run_path(str(HERE.parent / "transcriptions" / "gradients.py")))
-Stage, STEPS, COINS, norm = stages.Stage, stages.STEPS, stages.COINS, stages.norm
-LEVELS = [3.0 - min(n, 5) / 2 for n in range(STEPS + 1)]  # a loss that falls, and then stays
+Stage, STEPS, COINS, LEVELS, norm = stages.Stage, stages.STEPS, stages.COINS, stages.LEVELS, stages.norm
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import samestep as ss
 
 stages = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("stages.py"))))
-Stage, COINS, DESCEND, REDUCED = stages.Stage, stages.COINS, stages.DESCEND, stages.REDUCED
+Stage, COINS, LEVELS, DESCEND, REDUCED = stages.Stage, stages.COINS, stages.LEVELS, stages.DESCEND, stages.REDUCED
 direction, update, recur, norm, total = stages.direction, stages.update, stages.recur, stages.norm, stages.total
 LR = 0.05
 
@@ -481,6 +481,27 @@ def free_radam(s, g, x):
     return (d, lr * r) if rho > 4 else (g, 0.0)
 
 
+def free_plus(s, c):
+    """z, and x out of p and z; the step size is Polyak's, of all leaves."""
+    z = {k: s.setdefault(k, {}).setdefault("z", start) for k, start in c.start.items()}
+    away = total({k: u * (z[k] - c.p[k]) for k, u in c.u.items()})
+    sums = total({k: abs(u) for k, u in c.u.items()})
+    rate = c.lr * max(LEVELS[c.n] + away, 0.0) / (sqrt(np.pi / 2) * sums) if sums else 0.0
+    s["rate"] = max(s.get("rate", 0.0), rate)
+    s["sum"] = s.get("sum", 0.0) + s["rate"] ** 2
+    part, new = (s["rate"] ** 2 / s["sum"] if s["sum"] else 0.0), {}
+    for k, u in c.u.items():
+        m, v = both(s[k], c.at(k), u, beta2=0.95)
+        x = (c.p[k] - (1 - 0.9) * z[k]) / 0.9
+        s[k]["z"] = z[k] - rate * m / (sqrt(v) + 1e-8)
+        new[k] = 0.9 * ((1 - part) * x + part * s[k]["z"]) + (1 - 0.9) * s[k]["z"]
+    c.p = new
+
+
+def free_plus_at(s, params):
+    return {k: (p - (1 - 0.9) * s.get(k, {}).get("z", p)) / 0.9 for k, p in params.items()}
+
+
 def heavy_ball(s, p, u, x):
     return recur(s, x, "m", 0.9, u)
 
@@ -621,6 +642,7 @@ ROWS = {
     "prodigy": Row(lambda: ss.prodigy(d0=0.01), [prodigy(0.01), DESCEND], 1.0),
     "rprop": Row(lambda: ss.rprop(LR), [update(rprop)]),
     "schedule_free_adamw": Row(lambda: ss.schedule_free_adamw(LR), [schedule_free(free_adam)]),
+    "schedule_free_plus": Row(lambda: ss.schedule_free_plus(LR), [Stage("update", free_plus, at=free_plus_at)]),
     "schedule_free_radam": Row(lambda: ss.schedule_free_radam(LR), [schedule_free(free_radam)]),
     "schedule_free_sgd": Row(lambda: ss.schedule_free_sgd(LR), [schedule_free(lambda s, g, x: (g, x.lr))]),
     "sgd": Row(lambda: ss.sgd(LR), [DESCEND]),

@@ -11,7 +11,7 @@ import samestep as ss
 
 OPTIMIZERS = tuple(name for name in ss.__all__ if hasattr(getattr(ss, name), "pages"))
 DIRECTIONS = ("agd", "cautious", "monitor_sigma", "sign", "trust_ratio")
-FREE = ("schedule_free_adamw", "schedule_free_radam", "schedule_free_sgd")
+FREE = ("schedule_free_adamw", "schedule_free_plus", "schedule_free_radam", "schedule_free_sgd")
 SNAPSHOTS = ("katyusha", "l_katyusha", "l_svrg", "natasha", "svrg")  # they have one of their own
 RULED = ("ftrl_proximal", "mirror_descent")  # a rule in them says h
 TAKEN = ("snapshot_at_random", "snapshot_by_coin", "snapshot_every")
@@ -158,7 +158,7 @@ TABLE = [
     Refusal(
         ("lookahead, pullback",),
         (
-            *(name for name in UPDATES if name != "agd_velocity"),
+            *(name for name in UPDATES if name not in ("agd_velocity", "schedule_free_plus")),
             *("adadelta", "adafactor", "adagrad", "adashift", "dog", "dowg", "eg_gains", "l_svrg", "online_rmsprop"),
             *("rmsprop", "sc_adagrad", "sc_rmsprop", "sgd", "shampoo", "svrg", *RULED),
         ),

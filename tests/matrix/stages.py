@@ -14,6 +14,7 @@ import numpy as np
 
 KINDS = ("gradient", "direction", "update")
 STEPS = 20
+LEVELS = [3.0 - min(n, 5) / 2 for n in range(STEPS + 1)]  # a loss that falls, and then stays
 COINS = [n % 5 == 3 for n in range(STEPS + 1)]  # what `step` is told of a coin, by its count from 1
 
 
