@@ -134,24 +134,18 @@ def test_a_mean_is_taken_before_the_regularisers():
 # B and C: where the terms are centred
 
 
-def centred(h, gradients):
-    """FTRL-Centered: all terms at 0."""
-    return -np.cumsum(gradients, axis=0) / h
-
-
 def test_centred_terms_are_another_algorithm():
     """B: the same for a constant lr from 0 alone; w <- (eta_t / eta_{t-1}) w - eta_t g."""
     for rule, start, same in (("constant", 0.0, True), ("constant", 1.0, False), ("adagrad", 0.0, False)):
-        found = run(
-            ss.ftrl_proximal(0.1, rule=ss.rules.adagrad(eps=0.1) if rule == "adagrad" else rule),
-            recorded,
-            np.full((6, 7), start),
-        )
-        h, gradients = curvatures(found), np.array([g for _, g, _ in found[1:]])
-        w = centred(h, gradients)
+        made = ss.rules.adagrad(eps=0.1) if rule == "adagrad" else rule
+        greedy = run(ss.ftrl_proximal(0.1, rule=made), recorded, np.full((6, 7), start))
+        centred = run(ss.ftrl_proximal(0.1, rule=made, centred=True), recorded, np.full((6, 7), start))
+        h, w = curvatures(greedy), params_of(centred)[1:]
+        gradients = np.array([g for _, g, _ in greedy[1:]])
+        assert np.abs(w + np.cumsum(gradients, axis=0) / h).max() <= 1e-13
         assert np.allclose(w[1:], h[:-1] / h[1:] * w[:-1] - gradients[1:] / h[1:], rtol=0, atol=1e-13)
-        off = np.abs(w - params_of(found)[1:]).max()
-        assert off <= 1e-13 if same else off > 0.05
+        assert apart(greedy, centred) <= 1e-13 if same else apart(greedy, centred) > 0.05
+        assert "h_prev" not in centred[-1][2]
 
 
 def test_first_params_are_kept_unless_the_start_is_centred_at_zero():
@@ -503,6 +497,8 @@ def test_ftrl_is_the_lazy_adagrad(l1_schedule, l2_schedule):
         (lambda: ss.mirror_descent(half=1.0, group_l2=1.0), "no closed form"),
         (lambda: ss.ftrl_proximal(group_l2=1.0, l1_schedule="adaptive"), "one weight in each group"),
         (lambda: ss.mirror_descent(bias_correction=True), "momentum"),
+        (lambda: ss.ftrl_proximal(centred=True, z0="zeros"), "no other centre"),
+        (lambda: ss.ftrl_proximal(centred=True, framework_sigma=True), "centred has no sigma"),
         (lambda: ss.mirror_descent(rule="adamax"), "rule must be one of .* or a Part"),
         (lambda: ss.mirror_descent(0.1, rule=ss.rules.adagrad(0.2)), "lr is the optimizer's"),
         (lambda: ss.mirror_descent(rule=ss.scale_by_lion()), "has a number lr"),

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +49,24 @@ def test_plateau_inclusive_is_optax():
             params, state = opt.step(params, np.ones(1), state, metric=metric)
             assert state["scale"] == float(scaled[0])
             scales.append(state["scale"])
+    assert len(set(scales)) > 2
+
+
+def test_plateau_inclusive_and_absolute_is_keras():
+    """Whose cooldown is one longer for the same pause: it counts the metric in which it ends."""
+    keras = pytest.importorskip("keras")
+    options = {"factor": 0.5, "patience": 3}
+    theirs = keras.callbacks.ReduceLROnPlateau(monitor="loss", min_delta=0.3, mode="min", cooldown=2, **options)
+    theirs.set_model(SimpleNamespace(optimizer=SimpleNamespace(learning_rate=1.0)))
+    theirs.on_train_begin()
+    rule = ss.reduce_on_plateau(patience_inclusive=True, threshold=0.3, threshold_mode="abs", cooldown=1, **options)
+    opt, params = ss.chain(rule, ss.sgd(1.0)), np.zeros(1)
+    state, scales = opt.init(params), []
+    for epoch, metric in enumerate(METRICS):
+        theirs.on_epoch_end(epoch, {"loss": metric})
+        params, state = opt.step(params, np.ones(1), state, metric=metric)
+        scales.append(state["scale"])
+        assert scales[-1] == theirs.model.optimizer.learning_rate
     assert len(set(scales)) > 2
 
 

@@ -171,6 +171,7 @@ CORRECTED = {  # where an article that we know is wrong, the page says what it h
     "samestep.modifiers.agd": "An article has x = p + lr momentum m, and the handbook x = p - m",
     "samestep.algorithms.adam": "0 / 0 at t = 1",
     "samestep.algorithms.ftrl": "which is right of s = eta_t",
+    "samestep.composition.rules": "do not add up to h_t",
     "samestep.algorithms.adax": "overflows float32",
 }
 

@@ -7,7 +7,7 @@ import samestep as ss
 from samestep.algorithms.ademamix import scale_by_ademamix
 from samestep.trace.graph import reachable
 from samestep.trace.ops import COSTLY, FREE, REDUCTIONS
-from samestep_conformance.golden.problem import Recorded
+from samestep_conformance.golden.problem import Recorded, wave
 
 SEQUENCE = Recorded({"w": (6, 7)})  # gradients that do not depend on the params
 STEPS = 30
@@ -59,6 +59,70 @@ def test_ademamix_warms_up_its_half_life_in_a_straight_line(beta1, beta3):
         w = min(t / warmup, 1)
         expected = (1 - w) * life(beta1) + w * life(beta3)
         assert life((state["m_slow"] / before)[0]) == pytest.approx(expected, rel=1e-9)
+
+
+def followed(opt):
+    return np.array([params for params, _ in states(opt)])
+
+
+def test_the_forms_of_momentum_are_one_another():
+    """Part B 1.2 and 1.3: for a constant lr, all of them; where it changes, the place of lr is seen."""
+    classical = {"momentum": 0.9, "first_step": "zero"}
+    for nesterov in (False, True):
+        velocity = ss.sgd(0.1, momentum=0.9, form="velocity", nesterov=nesterov)
+        assert np.abs(followed(velocity) - followed(ss.sgd(0.1, nesterov=nesterov, **classical))).max() <= 1e-13
+        ema = ss.sgd(1.0, momentum=0.9, form="ema", nesterov=nesterov)
+        assert np.abs(followed(ema) - followed(ss.sgd(0.1, nesterov=nesterov, **classical))).max() <= 1e-13
+        forms = [ss.rmsprop(0.1, momentum=0.9, nesterov=nesterov, form=form) for form in ("classical", "velocity")]
+        assert np.abs(followed(forms[0]) - followed(forms[1])).max() <= 1e-13
+    changing = [ss.sgd(wave(0.1), momentum=0.9, form=form) for form in ("classical", "velocity")]
+    assert np.abs(followed(changing[0]) - followed(changing[1])).max() > 0.1
+    # dampening = momentum is the mean, but for the first step of torch
+    ema, damped = ss.sgd(0.1, momentum=0.9, form="ema"), ss.sgd(0.1, momentum=0.9, dampening=0.9)
+    assert np.abs(followed(ema) - followed(ss.sgd(0.1, dampening=0.9, **classical))).max() <= 1e-15
+    assert np.abs(followed(ema) - followed(damped)).max() > 0.1
+
+
+def test_decoupled_decay_is_the_proximal_one_to_first_order():
+    """Part B 0: what is dropped is of second order in lr."""
+    off = []
+    for lr in (0.02, 0.01):
+        found = [next(states(ss.adamw(lr, weight_decay=0.5, decay=d), np.ones((6, 7))))[0] for d in WORDS]
+        off.append(np.abs(found[0] - found[1]).max())
+    assert 0 < off[1] < 1e-4 and off[0] / off[1] == pytest.approx(4, rel=0.05)
+
+
+WORDS = ("decoupled", "proximal")
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_first_step_of_adam_is_lr(jit):
+    """Part B 0: in float32 too, where 1 - 0.999^t in float32 would be 1e-5 off; the bias corrections are numbers."""
+    jax = pytest.importorskip("jax")
+    opt, g = ss.adam(1.0, eps=0.0), jax.numpy.array([0.3, -1e-4, 7.0], "float32")
+    step = jax.jit(opt.step) if jit else opt.step
+    moved, _ = step(jax.numpy.zeros(3), g, opt.init(jax.numpy.zeros(3)))
+    np.testing.assert_allclose(np.asarray(moved), [-1, 1, -1], rtol=3e-7)
+
+
+@pytest.mark.parametrize("z0", ["prox", "zeros"])
+def test_a_constant_l2_of_ftrl_is_a_beta(z0):
+    """Part B 8.1: both centred at 0 it lowers the step size, and that is all; "prox" has that of beta at the start."""
+    both = ss.ftrl(0.1, beta=0.5, l2=3.0, z0=z0), ss.ftrl(0.1, beta=0.5 + 0.1 * 3.0, z0=z0)
+    assert np.abs(followed(both[0]) - followed(both[1])).max() <= 1e-14
+    moved = [next(states(opt, np.ones((6, 7))))[0] for opt in both]
+    assert (np.abs(moved[0] - moved[1]).max() > 0.1) == (z0 == "prox")
+
+
+def test_ftrl_keeps_up_with_adagrad_in_float32():
+    """Part B 8: what the sums of z lose in 2000 steps."""
+    rng, start = np.random.default_rng(0), np.ones(50, np.float32)
+    runs = [[opt, start, opt.init(start)] for opt in (ss.ftrl(0.1), ss.adagrad(0.1, eps=0.0))]
+    for _ in range(2000):
+        g = rng.normal(size=50).astype(np.float32)
+        for run in runs:
+            run[1:] = run[0].step(run[1], g, run[2])
+    assert 0 < np.abs(runs[0][1] - runs[1][1]).max() <= 5e-6
 
 
 def test_yogi_stays_positive_and_moves_no_faster_than_adam():

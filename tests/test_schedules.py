@@ -4,6 +4,7 @@ import inspect
 import math
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,18 +24,18 @@ def ours(schedule):
     return values
 
 
-def of_torch(name, value, *args, **kwargs):
-    """The learning rates of a torch scheduler, or of one that is made from the optimizer."""
+def of_torch(name, value, *args, number="lr", **kwargs):
+    """The learning rates of a torch scheduler, or of one that is made from the optimizer; or another number of it."""
     import torch
 
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=value)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=value, momentum=0.9)
     make = name if callable(name) else getattr(torch.optim.lr_scheduler, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SequentialLR's own, and the order of step() without gradients
         scheduler = make(optimizer, *args, **kwargs)
         values = []
         for count in COUNTS:
-            values.append(float(optimizer.param_groups[0]["lr"]))
+            values.append(float(optimizer.param_groups[0][number]))
             if count < getattr(scheduler, "total_steps", math.inf) - 1:  # OneCycleLR ends there
                 optimizer.step()
                 scheduler.step()
@@ -75,6 +76,12 @@ def chained(optimizer):
     from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR
 
     return ChainedScheduler([ConstantLR(optimizer, 0.1, 4), ExponentialLR(optimizer, 0.9)])
+
+
+def swalr(optimizer, strategy="cos"):
+    from torch.optim.swa_utils import SWALR
+
+    return SWALR(optimizer, swa_lr=0.02, anneal_strategy=strategy)
 
 
 def joined(optax):
@@ -149,6 +156,19 @@ CASES = {
         s.one_cycle(0.1, 60, three_phase=True), of_torch, "OneCycleLR", 0.1, 0.1, 60,
         {**cycle_off, "three_phase": True},
     ),
+    "one_cycle, optax": (
+        s.piecewise([0.004, 0.1, 0.004, 0.004 / 1e4], [18, 51, 60], "linear"),
+        of_optax, "linear_onecycle_schedule", 60, 0.1,
+    ),
+    "one_cycle, momentum": (  # a number as lr is, which goes the other way
+        s.piecewise([0.95, 0.85, 0.95], [14, 49], "cosine"), of_torch, "OneCycleLR", 0.1, 0.1, 50,
+        {"number": "momentum"},
+    ),
+    "cyclic, momentum": (
+        s.cyclic(0.9, 0.8, 6), of_torch, "CyclicLR", 0.01, 0.01, 0.1, 6, {"number": "momentum"},
+    ),
+    "swa": (s.piecewise([0.1, 0.02], [10], "cosine"), of_torch, swalr, 0.1),
+    "swa, linear": (s.piecewise([0.1, 0.02], [10], "linear"), of_torch, partial(swalr, strategy="linear"), 0.1),
     "cyclic": (s.cyclic(0.01, 0.1, 6), of_torch, "CyclicLR", 0.01, 0.01, 0.1, 6, cycle_off),
     "cyclic, down": (
         s.cyclic(0.01, 0.1, 6, 3, "triangular2"), of_torch, "CyclicLR", 0.01, 0.01, 0.1, 6, 3, "triangular2", cycle_off

@@ -141,12 +141,20 @@ DIALECTS: Mapping[str, Mapping[str, Row]] = {  # constructor -> library -> argum
             eps=1e-8,
             eps_mode="hat",
             threshold=5.0,
+            strict=True,
             fallback="sgd",
             weight_decay=0.0,
             decay="coupled",
         ),
         "optax": _row(
-            beta1=0.9, beta2=0.999, eps=1e-8, eps_mode="outside", threshold=5.0, fallback="sgd", nesterov=False
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            eps_mode="outside",
+            threshold=5.0,
+            strict=False,
+            fallback="sgd",
+            nesterov=False,
         ),
     },
     "adamax": {

@@ -102,11 +102,48 @@ def ftrl_page(s, p, g, t):
     return -soft(z, 0.05 * lr * h) / (h + t * 0.1)
 
 
+def proximal_adagrad(s, p, g, t):
+    """TensorFlow's ApplyProximalAdagrad, read in its kernel: FOBOS with lr / sqrt(n) (part B 3)."""
+    s["n"] = s.get("n", 0.1) + g * g
+    lr = 0.1 / np.sqrt(s["n"])
+    moved = p - lr * g
+    return np.sign(moved) * np.maximum(np.abs(moved) - lr * 0.05, 0) / (1 + 0.1 * lr)
+
+
+def adagrad_da(s, p, g, t):
+    """TensorFlow's ApplyAdagradDA (part B 3): sums of gradients and of squares, l1 and l2 times the count."""
+    s["sum"], s["n"] = s.get("sum", 0) + g, s.get("n", 0.1) + g * g
+    return -0.1 * soft(s["sum"], 0.05 * t) / (0.1 * t * 0.1 + np.sqrt(s["n"]))
+
+
+def adaptive_proximal(s, p, g, t):
+    """Part B 0 and 5.3: (w - eta m_hat) / (1 + eta l), eta = lr / (sqrt(v_hat) + eps) in each coordinate."""
+    s["m"], s["v"] = 0.9 * s.get("m", 0) + 0.1 * g, 0.99 * s.get("v", 0) + 0.01 * g * g
+    eta = wave(t - 1) / (np.sqrt(s["v"] / (1 - 0.99**t)) + 1e-4)
+    return (p - eta * s["m"] / (1 - 0.9**t)) / (1 + eta * 0.3)
+
+
 def wave(count):
     return 0.1 * (1 + count % 4) / 4
 
 
+ADAGRAD_TF = {"l1": 0.05, "l2": 0.1}
+
 TRANSCRIPTIONS = {
+    "proximal_adagrad": (
+        lambda ss: ss.mirror_descent(0.1, rule=ss.rules.adagrad(initial_accumulator=0.1), **ADAGRAD_TF),
+        proximal_adagrad,
+    ),
+    "adagrad_da": (
+        lambda ss: ss.ftrl_proximal(0.1, rule=ss.rules.adagrad(initial_accumulator=0.1), centred=True, **ADAGRAD_TF),
+        adagrad_da,
+    ),
+    "adamw_adaptive_proximal": (
+        lambda ss: ss.mirror_descent(
+            wave, rule=ss.rules.adam(beta2=0.99, eps=1e-4), momentum=0.9, bias_correction=True, l2=0.3
+        ),
+        adaptive_proximal,
+    ),
     "ftrl_half": (
         lambda ss: ss.ftrl_proximal(0.05, rule=ss.rules.rmsprop(rho=0.9, eps=1e-3), momentum=0.9, half=0.02, l2=0.1),
         ftrl_half,

@@ -26,12 +26,6 @@ def padam_amsgrad(s, p, g, t):
     return p - step * s["m"] / (np.sqrt(s["x"]) + 1e-3) ** 0.25
 
 
-def sgdw_independent(s, p, g, t):
-    """The paper: lr inside the buffer, decay without lr."""
-    s["m"] = 0.9 * s.get("m", 0) + 0.01 * g
-    return p * (1 - 0.001) - s["m"]
-
-
 def sgdw_proximal(s, p, g, t):
     """The decay is implicit, after the step."""
     s["m"] = 0.9 * s.get("m", 0) + g
@@ -67,10 +61,6 @@ TRANSCRIPTIONS = {
     "adax_raw": (lambda ss: ss.adax(0.01, beta2=1e-2, eps=1e-4, eps_mode="hat", weight_decay=0.0), adax_raw),
     "adax_inside": (lambda ss: ss.adax(0.01, beta2=1e-2, eps=1e-4, eps_mode="inside", weight_decay=0.0), adax_inside),
     "padam_amsgrad": (lambda ss: ss.padam(0.1, beta2=0.9, eps=1e-3), padam_amsgrad),
-    "sgdw_independent": (
-        lambda ss: ss.sgdw(0.01, form="velocity", weight_decay=0.001, decay="independent"),
-        sgdw_independent,
-    ),
     "sgdw_proximal": (lambda ss: ss.sgdw(0.01, weight_decay=0.1, decay="proximal"), sgdw_proximal),
     "laprop_outside": (
         lambda ss: ss.laprop(

@@ -10,6 +10,31 @@ def amsgrad_inplace(s, p, g, t):
     return p - 0.01 * (s["m"] / (1 - 0.9**t)) / (np.sqrt(s["v"]) + 1e-8)
 
 
+def multiplier(count):
+    """The s_t of the paper of AdamW."""
+    return (1 + count % 4) / 4
+
+
+def adamw_paper(s, p, g, t):
+    """Part B 5.3: w - s_t (alpha m_hat / (sqrt(v_hat) + eps) + l w): s_t scales both, and alpha not the decay."""
+    s["m"], s["v"] = 0.9 * s.get("m", 0) + 0.1 * g, 0.99 * s.get("v", 0) + 0.01 * g * g
+    m_hat, v_hat = s["m"] / (1 - 0.9**t), s["v"] / (1 - 0.99**t)
+    return p - multiplier(t - 1) * (0.02 * m_hat / (np.sqrt(v_hat) + 1e-8) + 0.01 * p)
+
+
+def adamw_proximal(s, p, g, t):
+    """Part B 0: (w - lr u) / (1 + lr l)."""
+    s["m"], s["v"] = 0.9 * s.get("m", 0) + 0.1 * g, 0.99 * s.get("v", 0) + 0.01 * g * g
+    lr = 0.02 * multiplier(t - 1)
+    return (p - lr * s["m"] / (1 - 0.9**t) / (np.sqrt(s["v"] / (1 - 0.99**t)) + 1e-8)) / (1 + lr * 0.1)
+
+
+def sgdw_paper(s, p, g, t):
+    """Part B 5.3, algorithm 1 of the paper: m <- b m + s_t alpha g, w <- w - m - s_t l w."""
+    s["m"] = 0.9 * s.get("m", 0) + multiplier(t - 1) * 0.02 * g
+    return p - s["m"] - multiplier(t - 1) * 0.01 * p
+
+
 def adan_paper(s, p, g, t):
     """Part A 11, "the paper": no bias correction and eps inside the root; the rest as in the authors' code."""
     d = g - s.get("g", g)
@@ -137,6 +162,28 @@ TRANSCRIPTIONS = {
         padam_paper,
     ),
     "adam_amsgrad_inplace": (lambda ss: ss.adam(0.01, beta2=0.9, amsgrad="inplace"), amsgrad_inplace),
+    "adamw_paper": (
+        lambda ss: ss.adamw(
+            lambda count: 0.02 * multiplier(count),
+            beta2=0.99,
+            weight_decay=lambda count: 0.01 * multiplier(count),
+            decay="independent",
+        ),
+        adamw_paper,
+    ),
+    "adamw_proximal": (
+        lambda ss: ss.adamw(lambda count: 0.02 * multiplier(count), beta2=0.99, weight_decay=0.1, decay="proximal"),
+        adamw_proximal,
+    ),
+    "sgdw_paper": (
+        lambda ss: ss.sgdw(
+            lambda count: 0.02 * multiplier(count),
+            form="velocity",
+            weight_decay=lambda count: 0.01 * multiplier(count),
+            decay="independent",
+        ),
+        sgdw_paper,
+    ),
     "adan_paper": (
         lambda ss: ss.adan(0.01, eps=1e-4, eps_mode="inside", bias_correction=False, weight_decay=0.1),
         adan_paper,

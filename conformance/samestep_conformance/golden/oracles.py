@@ -1,6 +1,7 @@
 """The same cases in other people's libraries: constructor calls as data, and one runner per kind of library.
 
-The frameworks are imported when a case runs. All of it is float64, one operation at a time (no jit, no foreach).
+The frameworks are imported when a case runs. All of it is float64, one operation at a time (no jit, no foreach); Vowpal
+Wabbit alone has float32.
 """
 
 import os
@@ -113,9 +114,9 @@ class Oracle:
         }
 
     def versions(self) -> dict[str, str]:
-        engine = "jax" if self.library in ("optax", "keras") else "torch"
+        engines = {"optax": ["jax"], "keras": ["jax"], "vowpalwabbit": []}.get(self.library, ["torch"])
         distribution = {"adopt": "torch-adopt", "optimi": "torch-optimi"}.get(self.library, self.library)
-        return {name: version(name) for name in dict.fromkeys([distribution, engine, "numpy"])}
+        return {name: version(name) for name in dict.fromkeys([distribution, *engines, "numpy"])}
 
 
 def available(library: str) -> bool:
@@ -223,7 +224,36 @@ def _keras(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
     return advance
 
 
-_RUNNERS: dict[str, Callable[[Oracle, Leaves, ExitStack], Advance]] = {"optax": _optax, "keras": _keras}
+def _vowpalwabbit(oracle: Oracle, params: Leaves, stack: ExitStack) -> Advance:
+    """A linear model with a feature for each coordinate, and an example for each gradient.
+
+    Below its margin the slope of the hinge loss is 1, so the weight of the example is the gradient; the feature is
+    small, so that no prediction comes near the margin.
+    """
+    assert isinstance(oracle.calls, Call)
+    model, small = oracle.calls(), 2.0**-10
+    stack.callback(model.finish)
+    places = {leaf: place for place, leaf in enumerate(params)}
+    at = {leaf: [64 * places[leaf] + i for i in range(p.size)] for leaf, p in params.items()}
+    for leaf, p in params.items():
+        for place, x in zip(at[leaf], p.flat, strict=True):
+            model.set_weight(place, 0, x)
+
+    def advance(grads: Leaves, count: int) -> Leaves:
+        for leaf, g in grads.items():
+            for place, x in zip(at[leaf], g.flat, strict=True):
+                weight = max(abs(float(x)), 1e-30) / small  # of 0 it would not be learned; this adds nothing either
+                model.learn(f"{-1 if x > 0 else 1} {weight} | {place}:{small}")
+        return {leaf: np.array([model.get_weight(i) for i in at[leaf]]).reshape(p.shape) for leaf, p in params.items()}
+
+    return advance
+
+
+_RUNNERS: dict[str, Callable[[Oracle, Leaves, ExitStack], Advance]] = {
+    "optax": _optax,
+    "keras": _keras,
+    "vowpalwabbit": _vowpalwabbit,
+}
 
 
 def power(exponent: float, shift: int = 0) -> Callable[[int], float]:

@@ -13,7 +13,7 @@ Reddi, Kale, Kumar, "On the Convergence of Adam and Beyond", 2018, https://arxiv
     "paper" the same, with c1 = c2 = 1       "inplace"  x / c2 = v <- v + (1 - beta2) / c2 max(g^2 - v, 0)
 
 A handbook corrects the v before, which is corrected already, by 1 - beta2^(t-1) once more: 0 / 0 at t = 1, and without
-bound after it; "pre" and "inplace" are what its two formulas mean.
+bound after it; "pre" and "inplace" are what its two formulas mean. That torch drops the correction is no longer so.
 """
 
 from typing import Literal
@@ -100,6 +100,7 @@ def adamw(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 1e-2,
     Args:
         lr, weight_decay: step size, 1e-3; decay, 1e-2, of which 0 leaves the part out.
         decay: "decoupled" as above; "independent" of lr, as in the paper; "proximal", p / (1 + lr weight_decay) last.
+            The adaptive proximal form is a `mirror_descent`: help("samestep.modifiers.decay").
         beta1, beta2, eps, eps_root, dialect: as in `adam`, 0.9, 0.999, 1e-8, 0 and None; there is no "tf1".
         eps_mode, amsgrad, bias_correction, maximize, cautious: as in `adam`, "outside", False, True, False and False.
 

@@ -101,7 +101,7 @@ def natasha(
         l1, l2: of the objective l1 |p| + l2 / 2 |p|^2 beside the one whose gradients are given, 0.
         maximize: climb instead of descend, False.
 
-    Verbs as of `svrg`; `eval_params` gives the centre.
+    Verbs as of `svrg`; `eval_params` gives the centre. "random", and large batches for `refresh`, make it Natasha-1.5.
 
     Params are floating arrays of any shape; slots `g_full`, `centre`, `snapshot`, and `mean` or `chosen` in the compute
     dtype, and the number `stale`; `coin` is given with "random".

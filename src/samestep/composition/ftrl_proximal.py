@@ -7,6 +7,8 @@ https://proceedings.mlr.press/v15/mcmahan11b.html.
 
 u is the gradient or its mean, sigma_t = h_t - h_{t-1} with h of a rule (`rules.py`), so that their sum is h_t;
 z <- z + u - sigma_t p keeps both sums, and the minimum is that of `prox.py`. sigma may be negative.
+Centred, every p_s is 0 and z <- z + u: dual averaging; with AdaGrad's h the primal-dual form of Duchi et al., 2011,
+https://jmlr.org/papers/v12/duchi11a.html, which is TensorFlow's AdagradDA.
 """
 
 from typing import Literal
@@ -14,6 +16,7 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..constructor import named
+from ..errors import HyperparameterError
 from ..page import nonnegative, positive, unit, update, zeros
 from ..slots import Slot
 from .choices import Rule, mean, ruled, unbias, weighed
@@ -42,12 +45,13 @@ def lazy_step(
     l2_schedule: Curvatures = "classical",
     framework_sigma: bool = False,
     z0: Literal["prox", "zeros"] = "prox",
+    centred: bool = False,
 ):
     """The step of `ftrl_proximal`, behind a part that says h: help("samestep.composition.ftrl_proximal").
 
     Args:
         lr, l1, l2, half, group_l2, group_half: the chain's own; weights of the regularisers, None without.
-        axis, l1_schedule, l2_schedule, framework_sigma, z0: as in `ftrl_proximal`, with its defaults.
+        axis, l1_schedule, l2_schedule, framework_sigma, z0, centred: as in `ftrl_proximal`, with its defaults.
 
     >>> import samestep as ss
     >>> ss.chain(ss.rules.adagrad(), ss.lazy_step(lr=0.1, l1=0.1)).hyperparameters(0)["l1"]
@@ -59,12 +63,13 @@ def lazy_step(
     sigma, curve = h - (xp.where(t == 1, h0, before) if z0 == "zeros" else before), h
     if l2 is not None:
         sigma, curve = lazy_l2(l2_schedule, t, l2, h, sigma)
-    z = z + u - sigma * p
+    z = z + u if centred else z + u - sigma * p
     times = penalty(l1_schedule, t, lr, h)
     weights = {"l1": l1, "half": half, "group_l2": group_l2, "group_half": group_half}
     weights = {name: None if weight is None else times * weight for name, weight in weights.items()}
     moved = minimum(p if z0 == "prox" else None, z, curve, axis=axis, **weights)
-    return {"p": moved, "z": z, "h_prev": h, **({"lr_prev": lr} if framework_sigma else {})}
+    sums = {"p": moved, "z": z}
+    return sums if centred else {**sums, "h_prev": h, **({"lr_prev": lr} if framework_sigma else {})}
 
 
 @named(unbias, lazy_step)
@@ -94,10 +99,11 @@ def ftrl_proximal(
             with as much taken off the proximal terms: the decoupled decay of `mirror_descent`.
         framework_sigma: h_{t-1} with the lr of this step, as in other libraries, False; the same for a constant lr.
         z0: "prox": the first term is centred at the first params; "zeros": what h is before a gradient is centred at 0.
+        centred: all terms are centred at 0, which is dual averaging, False.
         maximize, cautious: as in `mirror_descent`, False and False.
 
-    Without weights the steps are those of `mirror_descent`, whatever the rule. Params are floating arrays of any shape;
-    slots `z`, `h_prev`, the rule's and `m` in the compute dtype, and with framework_sigma the number `lr_prev`.
+    Without weights the steps are those of `mirror_descent` (not centred). Params are floating arrays of any shape;
+    slots `z`, `h_prev` (not centred), the rule's and `m` in the compute dtype; the number `lr_prev` of framework_sigma.
 
     Raises:
         HyperparameterError: an unknown name, a number outside its domain, or a cell that is absent.
@@ -107,5 +113,7 @@ def ftrl_proximal(
     >>> opt.step(params, np.array([4.0, -0.5]), opt.init(params))[0]
     array([-1.5,  0. ])
     """
+    if hyper["centred"] and (hyper["framework_sigma"] or hyper["z0"] != "prox"):
+        raise HyperparameterError("centred has no sigma, and no other centre: leave framework_sigma and z0 out")
     weights = weighed(hyper["l1_schedule"], l1=l1, l2=l2, half=half, group_l2=group_l2, group_half=group_half)
     return [*mean(momentum, bias_correction), ruled(rule, lr), lazy_step(lr=lr, **weights, **hyper)]

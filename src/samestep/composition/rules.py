@@ -11,7 +11,8 @@ https://arxiv.org/abs/1709.02726, for rules and solvers that are chosen apart; e
     amsgrad          v as rmsprop, v_max <- max(v_max, v),         h = (sqrt(v_max) + eps) / lr
     radam            v as rmsprop,                                 h as adam's over r_t, or 1 / lr while r_t is unknown
 
-They read g, the gradient before momentum. A rule of one's own is any direction page that returns "h".
+They read g, the gradient before momentum. A rule of one's own is any direction page that returns "h". h_t has the lr
+of its own step: a handbook has that of step t in h_{t-1} too, and then the differences do not add up to h_t.
 """
 
 from array_api_compat import array_namespace

@@ -11,7 +11,9 @@ Chen et al., "Cautious Weight Decay", 2025, https://arxiv.org/abs/2510.12402, ca
                                                       lion_pytorch has it: in the paper, also where u is 0
 
 The proximal step in the metric of an adaptive optimizer, (p - eta u) / (1 + eta weight_decay) with the eta of each
-entry, needs that eta, which no part tells another: it is a term of the composition, not a part.
+entry, needs that eta, which a rule of the composition says and no other part: that of Adam is
+mirror_descent(lr, rule="adam", momentum=0.9, bias_correction=True, l2=weight_decay), and with
+l2_schedule="decoupled" it is (p - eta u) / (1 + weight_decay).
 """
 
 from typing import Literal

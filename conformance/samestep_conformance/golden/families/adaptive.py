@@ -58,9 +58,9 @@ CASES = [
         optax("rmsprop", 0.01, decay=0.9, eps=1e-6, eps_in_sqrt=False, bias_correction=True),
     ),
     Case(
-        "rmsprop_debiased_inside",
-        lambda ss: ss.rmsprop(0.01, rho=0.9, eps=1e-6, eps_mode="inside", bias_correction=True),
-        optax("rmsprop", 0.01, decay=0.9, eps=1e-6, bias_correction=True),
+        "rmsprop_debiased_inside",  # eps as large as the rounding of v - mean^2 asks for, which is 0 at first
+        lambda ss: ss.rmsprop(0.1, rho=0.9, eps=1.0, eps_mode="inside", centered=True, bias_correction=True),
+        optax("rmsprop", 0.1, decay=0.9, eps=1.0, centered=True, bias_correction=True),
     ),
     Case(
         "rmsprop_velocity_optax",
@@ -188,7 +188,11 @@ CASES = [
         lambda ss: ss.radam(wave(0.02), eps=1e-6, eps_mode="inside", nesterov=True),
         optax("radam", wave(0.02), eps=0.0, eps_root=1e-6, nesterov=True),
     ),
-    Case("radam_skip", lambda ss: ss.radam(0.1, fallback="skip"), po("RAdam", 0.1, degenerated_to_sgd=False)),
+    Case(
+        "radam_skip",
+        lambda ss: ss.radam(0.1, weight_decay=0.1, decay="decoupled", fallback="skip", strict=False),
+        po("RAdam", 0.1, weight_decay=0.1, weight_decouple=True, degenerated_to_sgd=False),
+    ),
     Case("adopt", lambda ss: ss.adopt(0.01), adopt("ADOPT", 0.01)),
     Case(
         "adopt_exponent", lambda ss: ss.adopt(wave(0.02), clip=0.1), adopt("ADOPT", wave(0.02), clip_lambda=power(0.1))

@@ -47,4 +47,9 @@ CASES = [
         lambda ss: ss.sgd(wave(0.05), momentum=0.9, form="ema"),
         optax("chain", call("optax.ema", 0.9, debias=False), call("optax.scale_by_learning_rate", wave(0.05))),
     ),
+    Case(
+        "momentum_debiased",
+        lambda ss: ss.chain(ss.momentum(0.9, form="ema"), ss.unbias(0.9), ss.descend(wave(0.05))),
+        optax("chain", call("optax.ema", 0.9), call("optax.scale_by_learning_rate", wave(0.05))),
+    ),
 ]

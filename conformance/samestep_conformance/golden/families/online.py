@@ -1,7 +1,7 @@
 """Online and sparse: ftrl."""
 
 from ..case import Case
-from ..oracles import keras, po, torch
+from ..oracles import Oracle, call, keras, po, torch
 from ..problem import wave
 
 CASES = [
@@ -38,5 +38,17 @@ CASES = [
         "ftrl_lr_power",
         lambda ss: ss.ftrl(0.1, lr_power=-0.7, initial_accumulator=0.1, z0="zeros"),
         keras("Ftrl", 0.1, learning_rate_power=-0.7),
+    ),
+    Case(
+        "ftrl_vowpalwabbit",
+        lambda ss: ss.ftrl(0.1, beta=0.5, l1=0.5, l2=0.1, z0="zeros"),
+        Oracle(
+            call(
+                "vowpalwabbit.Workspace",
+                "--ftrl --ftrl_alpha 0.1 --ftrl_beta 0.5 --l1 0.5 --l2 0.1 --loss_function hinge --noconstant --quiet",
+            )
+        ),
+        tolerance=1e-6,
+        remark="its weights and sums are float32, 6e-8 of each; CI has no vowpalwabbit",
     ),
 ]
