@@ -509,6 +509,14 @@ def test_what_is_refused(make, match):
         make()
 
 
+@pytest.mark.parametrize("weight", ["group_l2", "group_half"])
+def test_an_axis_that_a_leaf_has_not(weight):
+    opt = ss.mirror_descent(**{weight: 1.0}, axis=1)
+    params = {"m": np.ones((2, 3)), "s": np.ones(()), "v": np.ones(3)}
+    with pytest.raises(ss.LeafError, match=r"leaf 'v': .* along axis 1; a leaf has 1 axes: give axis=0"):
+        opt.step(params, params, opt.init(params))
+
+
 def test_a_solver_without_a_rule():
     opt = ss.chain(ss.lazy_step(lr=0.1))
     with pytest.raises(ss.TraceError, match="reads h"):

@@ -19,6 +19,8 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from ..errors import LeafError
+
 Penalties = Literal["incremental", "fixed", "sqrt", "adaptive", "square"] | Callable
 Curvatures = Literal["classical", "fixed", "decoupled", "sum_inv_lr"]
 STEPS = 12  # of Newton's method for r: residuals of 1e-15 where h spans nine powers of ten in a group
@@ -71,15 +73,23 @@ def _soft(xp, x, l1):
     return xp.where(abs(x) <= l1, 0.0, x - xp.sign(x) * l1)
 
 
+def _has(z, axis):
+    """Whether groups lie along the axis; of a leaf that is a number there is one."""
+    rank = int(z.ndim)
+    if rank and not -rank <= axis < rank:
+        raise LeafError(f"a group is what lies along axis {axis}; a leaf has {rank} axes: give axis={rank - 1}, or -1")
+    return rank > 0
+
+
 def shared(p, h, axis):
     """One h for each group: its mean."""
     xp = array_namespace(p)
     h = xp.zeros_like(p) + h
-    return h if p.ndim == 0 else xp.zeros_like(p) + xp.mean(h, axis=axis, keepdims=True)
+    return h if not _has(p, axis) else xp.zeros_like(p) + xp.mean(h, axis=axis, keepdims=True)
 
 
 def _norm(xp, z, axis):
-    return abs(z) if z.ndim == 0 else xp.sqrt(xp.sum(z * z, axis=axis, keepdims=True))
+    return abs(z) if not _has(z, axis) else xp.sqrt(xp.sum(z * z, axis=axis, keepdims=True))
 
 
 def _half(xp, z, h, size, weight):
