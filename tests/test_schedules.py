@@ -329,6 +329,13 @@ def test_counts_reach_a_user_function_as_ints():
         (lambda: s.cyclic(0.1, 0.2, 3, mode="square"), "mode must be one of 'triangular', 'triangular2', 'exp_range'"),
         (lambda: s.join([0.1, 0.2], [3, 4]), "boundaries must be one between any two neighbours of schedules"),
         (lambda: s.piecewise([0.1, 0.2, 0.3], [4, 3]), "above 0 and increasing"),
+        (lambda: s.piecewise([0.1, math.nan], [4]), "each of values must be a number; got nan: write 0.1, or another"),
+        (lambda: s.join([None, 0.1], [4]), "each of schedules must be a number, or a function of the count; got None"),
+        (lambda: s.warmup("a", 4), "then must be a number, or a function of the count; got 'a': write then=0.1"),
+        (lambda: s.product("ab"), "schedules must be several values; got 'ab': write schedules=[...]"),
+        (lambda: s.multistep(0.1, 3), "milestones must be several values; got 3"),
+        (lambda: s.wsd(0.1, -3, 2, 2), "warmup must be a number at least 0; got -3: write warmup=100, or another such"),
+        (lambda: s.exponential(0.1, 0.9, end="x"), "end must be a number; got 'x'"),
     ],
 )
 def test_misuse_is_refused(make, message):

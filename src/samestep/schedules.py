@@ -17,18 +17,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import array_api_compat
 
 from . import libraries
 from .arguments import fitted
-from .errors import HyperparameterError, names
 from .hypers import at_least_one, positive
+from .schedule_values import Value, checked
 from .trace import floats
 from .trace.namespace import Symbol
 
-Value = float | Callable[[Any], Any]
 FUNCTIONS: dict[str, Callable] = {}
 
 
@@ -71,36 +70,11 @@ def _schedule(function: Callable[..., Any]) -> Callable[..., Schedule]:
     def constructor(*args: Any, **kwargs: Any) -> Schedule:
         bound = fitted(function.__name__, signature, args, kwargs)
         bound.apply_defaults()
-        values = {p.name: _checked(p, bound.arguments[p.name]) for p in parameters}
-        if "boundaries" in values:
-            _check_boundaries(values)
+        values = checked(parameters, bound.arguments)
         return Schedule(function.__name__, tuple(values.items()))
 
     constructor.__signature__ = signature.replace(return_annotation=Schedule)  # type: ignore[attr-defined]
     return constructor
-
-
-def _checked(parameter: inspect.Parameter, value: Any) -> Any:
-    name, hint = parameter.name, parameter.annotation
-    if get_origin(hint) is Literal and value not in get_args(hint):
-        raise HyperparameterError(f"{name} must be one of {names(get_args(hint))}; got {value!r}")
-    for kind in (positive, at_least_one):
-        asked, (_, domain) = hint == kind or (hint == kind | None and value is not None), get_args(kind)
-        if asked and not (isinstance(value, Real) and domain.holds(float(value))):
-            words = f"{name} must be a number {domain.words}; got {value!r}"
-            raise HyperparameterError(f"{words}: write {name}=100, or another such")
-    if hint is float and not (isinstance(value, Real) and value == value):
-        raise HyperparameterError(f"{name} must be a number; got {value!r}: write {name}=0.1, or another such")
-    return tuple(value) if get_origin(hint) is Sequence else value
-
-
-def _check_boundaries(values: dict[str, Any]) -> None:
-    field, boundaries = next(iter(values)), values["boundaries"]
-    if len(values[field]) != len(boundaries) + 1 or any(b <= a for a, b in pairwise((0, *boundaries))):
-        raise HyperparameterError(
-            f"boundaries must be one between any two neighbours of {field}, above 0 and increasing; "
-            f"got {len(values[field])} {field} and {boundaries!r}"
-        )
 
 
 def _at(value: Value, c: Any) -> Any:
