@@ -423,6 +423,8 @@ def test_what_looks_at_more_than_a_row_is_refused_by_name(make, why):
         ([0.0], np.ones((1, 2)), "integers along one axis; got float64 of shape \\(1,\\): cast"),
         ([True], np.ones((1, 2)), "integers along one axis; got bool"),
         ([[1]], np.ones((1, 2)), "integers along one axis; got int64 of shape \\(1, 1\\)"),
+        ([[1], [2, 3]], np.ones((1, 2)), "integers along one axis; got object of shape \\(\\)"),
+        (np.ma.array([1], mask=[True]), np.ones((1, 2)), "indices is a masked array"),
         ([1], np.ones(2), "here \\(1, 2\\); got \\(2,\\): reshape"),
         ([1, 2], np.ones((1, 2)), "here \\(2, 2\\); got \\(1, 2\\)"),
         ([1], [[1.0, 2.0]], "is list"),

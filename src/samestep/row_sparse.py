@@ -205,7 +205,11 @@ def _index(path: str, param: Any, grad: RowSparse) -> np.ndarray:
     at = f"the row-sparse gradient of {where(path)}"
     if not param.shape:
         raise LeafError(f"{at}: the param is 0-d, so it has no rows; give a dense gradient")
-    listed = grad.indices if hasattr(grad.indices, "dtype") else np.asarray(grad.indices)
+    try:
+        listed = grad.indices if hasattr(grad.indices, "dtype") else np.asarray(grad.indices)
+    except ValueError:  # of lists of several lengths
+        listed = np.empty((), object)
+    checks.unmasked(f"{at}: indices", listed)
     if len(listed.shape) != 1 or not (dtype_name(listed.dtype).lstrip("u").startswith("int") or listed.shape == (0,)):
         raise LeafError(
             f"{at}: indices are integers along one axis; got {dtype_name(listed.dtype)} of shape {tuple(listed.shape)}"
