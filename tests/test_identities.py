@@ -94,7 +94,7 @@ def test_decoupled_decay_is_the_proximal_one_to_first_order():
 
 
 def test_the_first_step_of_adam_is_lr():
-    """Part B 0: in float32 too, where 1 - 0.999^t of float32 would be 1e-5 off; traced as well, since it is a number."""
+    """Part B 0: in float32 too, where 1 - 0.999^t of float32 is 1e-5 off; and traced: it is a number."""
     jax = pytest.importorskip("jax")
     opt, zero, g = ss.adam(1.0, eps=0.0), np.zeros(3, np.float32), np.array([0.3, -1e-4, 7.0], np.float32)
     found = [opt.step(zero, g, opt.init(zero))[0]]
