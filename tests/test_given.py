@@ -1,9 +1,13 @@
 """Modifiers that live on what only the caller has, and clipping by units, beside torch, optax and pytorch_optimizer."""
 
 import math
+import os
 import pickle
+import runpy
+from importlib.util import find_spec
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
@@ -118,14 +122,25 @@ def test_flooding_is_the_gradient_of_the_flooded_loss(b):
         opt.step(params, params, opt.init(params))
 
 
-@pytest.mark.parametrize("shape", [(), (6,), (5, 4), (4, 3, 2, 2)])
-def test_adaptive_clip_of_torch_kernels(shape):
-    torch, agc = pytest.importorskip("torch"), pytest.importorskip("pytorch_optimizer.optimizer.agc").agc
-    rng, opt = np.random.default_rng(0), ss.chain(ss.adaptive_clip(0.1), ss.descend(1.0))
+@pytest.mark.parametrize("shape", [(), (6,), (5, 4), (4, 3, 2), (4, 3, 2, 2)])
+def test_adaptive_clip_by_units(shape):
+    """Beside timm's for the kernels of torch, and optax's for those of JAX."""
+    torch, optax, timm = pytest.importorskip("torch"), pytest.importorskip("optax"), find_spec("timm")
+    agc = runpy.run_path(os.path.join(timm.submodule_search_locations[0], "utils", "agc.py"))["adaptive_clip_grad"]
+    rng = np.random.default_rng(0)
     p, g = np.asarray(rng.normal(size=shape)), np.asarray(rng.normal(size=shape) * 0.2)
-    theirs = agc(torch.from_numpy(p), torch.from_numpy(g), agc_clip_val=0.1).numpy()
-    ours = opt.step(np.asarray(p), g, opt.init(p))[0]
-    assert np.abs(p - theirs - ours).max() < 1e-15 and not np.array_equal(theirs, g)
+    weight = torch.from_numpy(p.copy())
+    weight.grad = torch.from_numpy(g.copy())
+    agc(weight, 0.1)
+    found = {0: weight.grad.numpy()}
+    if len(shape) == 4:  # golden rows have the shorter ones
+        with jax.enable_x64(True):
+            clip = optax.adaptive_grad_clip(0.1)
+            found[-1] = np.asarray(clip.update(jax.numpy.asarray(g), clip.init(p), jax.numpy.asarray(p))[0])
+    for axis, theirs in found.items():
+        opt = ss.chain(ss.adaptive_clip(0.1, unit_axis=axis), ss.descend(1.0))
+        ours = opt.step(np.asarray(p), g, opt.init(p))[0]
+        assert np.abs(p - theirs - ours).max() < 1e-15 and not np.array_equal(theirs, g)
 
 
 def test_the_scaled_norm_does_not_overflow():
@@ -143,3 +158,27 @@ def test_phi_is_part_of_the_optimizer():
     assert pickle.loads(pickle.dumps(one)) == one == ss.chain(ss.lion(), ss.cautious(phi=half)) != ss.lion()
     with pytest.raises(ss.HyperparameterError, match="phi is a function"):
         ss.cautious(phi=0.5)
+
+
+def torchs(grads, **options):
+    torch = pytest.importorskip("torch")
+    params = [torch.zeros(g.shape, dtype=torch.float64) for g in grads]
+    for p, g in zip(params, grads, strict=True):
+        p.grad = torch.from_numpy(g.copy())
+    torch.nn.utils.clip_grad_norm_(params, 1.0, **options)
+    return [p.grad.numpy() for p in params]
+
+
+@pytest.mark.parametrize("form", ["torch", "nan", "zero"])
+def test_a_global_norm_as_torch_has_it_just_below_the_bound_and_not_finite(form):
+    """Torch: min(1, c / (n + 1e-6)), 0 and nan; Keras: all nan; or nothing."""
+    opt = ss.chain(ss.clip_by_global_norm(1.0, clip_eps=1e-6, nonfinite=form), ss.descend(1.0))
+    for grads in ([0.3, 0.4], [0.6, 0.8 - 5e-7], [0.6, 0.8], [3.0, 4.0], [np.inf, 1.0], [np.nan, 1.0]):
+        told = [np.array([g]) for g in grads]
+        at = [np.zeros(1), np.zeros(1)]
+        ours = [-p for p in opt.step(at, told, opt.init(at))[0]]
+        wanted = torchs(told)
+        if form != "torch" and not np.isfinite(sum(grads)):
+            wanted = [np.full(1, np.nan if form == "nan" else 0.0)] * 2
+        for a, b in zip(ours, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-16, atol=0)

@@ -562,8 +562,29 @@ OTHERS = {
     ),
     "two values in a chain": (
         lambda: ss.chain(ss.adamw(0.1), ss.descend(0.2)), ChainError,
-            "two parts give 'lr' different values, 0.1 and 0.2: give the same, or name one part "
-            "(descend(..., name='other') makes it 'other.lr')",
+            "two parts give 'lr' different values, 0.1 and 0.2: give the same, since lr is the chain's, "
+            "or leave one out",
+    ),
+    "two other values in a chain": (
+        lambda: ss.chain(ss.adamw(0.1), ss.decay(0.2)), ChainError,
+            "two parts give 'weight_decay' different values, 0.01 and 0.2: give the same, or name one part "
+            "(decoupled_decay(..., name='other') makes it 'other.weight_decay')",
+    ),
+    "two steps": (
+        lambda: ss.chain(ss.ftrl(0.1), ss.sgd(0.1)).init({"w": np.ones(2)}), ss.TraceError,
+            "leaf 'w': in page descend: it takes a step with the gradient that ftrl_step has taken one with: a chain "
+            "has one step, so leave out one of them",
+    ),
+    "a proximal decay before its step": (
+        lambda: ss.chain(ss.decay(0.1, mode="proximal"), ss.sgd(0.1)), ChainError,
+            "proximal_decay looks at the params that descend, which stands behind it, has yet to make: write "
+            "chain(..., proximal_decay(...))",
+    ),
+    "groups that do not stand last": (
+        lambda: ss.chain(ss.muon(select=("e",)), ss.ema(0.9)), ChainError,
+            "groups must stand last in a chain, and cannot be followed by other parts: each group is a chain of its "
+            "own, with its own order of parts. Write a part in each group, or a gradient part in front; patterns "
+            "beside each other, the first that matches wins",
     ),
     "page not called": (
         lambda: ss.chain(ss.scale_by_adam, ss.descend(0.1)), ChainError,

@@ -18,18 +18,19 @@ import pytest
 import samestep as ss
 from samestep.catalogue import MODIFIER, OPTIMIZER, entries
 
-modifiers, optimizers, refused = (
+options, optimizers, refused = (
     SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "matrix" / f"{name}.py")))
-    for name in ("modifiers", "optimizers", "refused")
+    for name in ("options", "optimizers", "refused")
 )
+modifiers = options.modifiers
 Reference, STEPS, COINS = modifiers.stages.Reference, modifiers.STEPS, modifiers.COINS
 TOLD = {"coin": COINS, "loss": modifiers.LEVELS}  # the steps of optimizers that ask for it
 MODIFIERS, OPTIMIZERS = modifiers.ROWS, optimizers.ROWS
+ALL = MODIFIERS | options.ROWS
 REFUSED = refused.pairs(MODIFIERS)
 START = {"w": np.linspace(-1.0, 1.2, 6).reshape(3, 2), "b": np.array([0.5, -0.7])}
 ONE = {"w": START["w"]}  # pairs that look at no other leaf have one; each by itself has both
-BAD = ("skip_nonfinite", "loss_scaling")  # they are shown gradients that are not finite
-SPANNING = ("clip_by_global_norm", *BAD)  # they look at all leaves
+SPANNING = ("clip_by_global_norm", "skip_nonfinite", "loss_scaling")  # they look at all leaves
 HALVES = ("master_weights", "kahan", "stochastic_rounding")  # they do something to params of 16 bits
 
 
@@ -45,12 +46,15 @@ def orders():
 ORDERS = list(orders())
 
 
+def base(option):
+    """The modifier that an option is of."""
+    return option if option in MODIFIERS else option.partition(",")[0]
+
+
 def chained(names, made):
     """As a user would write it."""
-    made_of = {name: MODIFIERS[name].make() for name in names}
-    front, behind = (
-        [p for n, ps in made_of.items() if MODIFIERS[n].behind is side for p in ps] for side in (False, True)
-    )
+    made_of = {name: ALL[name].make() for name in names}
+    front, behind = ([p for n, ps in made_of.items() if ALL[n].behind is side for p in ps] for side in (False, True))
     return ss.chain(*front, made, *behind)
 
 
@@ -80,8 +84,9 @@ def close(found, wanted, what, tolerance):
 
 def compare(names, row, start=START):
     """Our chain, step by step beside the formulas."""
-    opt, halves = chained(names, row.make()), any(name in HALVES for name in names)
-    bad, rows = bool(names) and names[0] in BAD, [MODIFIERS[name] for name in names]
+    opt, halves = chained(names, row.make()), any(base(name) in HALVES for name in names)
+    rows = [ALL[name] for name in names]
+    bad = bool(rows) and rows[0].bad
     front, behind = ([stage for mod in rows if mod.behind is side for stage in mod.stages] for side in (False, True))
     ref = Reference([*front, *row.stages, *behind], row.lr, halves)
     given = {key: values for key, values in TOLD.items() if key in opt.stepper.declared}
@@ -123,11 +128,15 @@ def together(pairs, row_of):
     for a, b in pairs:
         if (a, b) not in REFUSED:
             names, row = row_of(a, b)
-            try:
-                compare(names, row, START if {a, b}.intersection(SPANNING) else ONE)
-            except Exception as error:
-                error.add_note(f"{a} with {b}")
-                raise
+            noted(f"{a} with {b}", names, row, START if {a, b}.intersection(SPANNING) else ONE)
+
+
+def noted(note, *compared):
+    try:
+        compare(*compared)
+    except Exception as error:
+        error.add_note(note)
+        raise
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -141,6 +150,27 @@ def test_every_modifier_with(name):
 def test_every_other_modifier_behind(name):
     compare([name], optimizers.AROUND)
     together((pair for pair in ORDERS if pair[0] == name), lambda a, b: ([a, b], optimizers.AROUND))
+
+
+@pytest.mark.parametrize("name", options.FEW)
+def test_every_option_with(name):
+    for option in options.ROWS:
+        if (base(option), name) not in REFUSED:
+            noted(f"{option} with {name}", [option], OPTIMIZERS[name])
+
+
+def test_an_option_is_not_what_is_had_without(monkeypatch):
+    for option, row in options.ROWS.items():
+        if option not in options.SAME:
+            monkeypatch.setitem(ALL, option, replace(row, stages=MODIFIERS[base(option)].stages))
+            with pytest.raises(AssertionError):
+                compare([option], OPTIMIZERS["adamw"])
+                pytest.fail(f"{option} makes no difference", pytrace=False)
+
+
+def test_the_recommended_order():
+    """All that stands in a chain at once, as part C 2 has it."""
+    compare(options.RECOMMENDED, OPTIMIZERS["adamw"])
 
 
 @pytest.mark.parametrize("name", sorted({a for a, _ in REFUSED}))

@@ -874,3 +874,22 @@ def test_a_slot_that_is_read_and_never_returned():
     rule = "page forgetful reads slot 'm' and never returns it: it would be 0 in every step"
     with pytest.raises(TraceError, match=rule):
         ss.chain(forgetful(), ss.descend(0.1)).init(np.ones(2))
+
+
+@pytest.mark.parametrize("first", [ss.scale_by_muon, ss.scale_by_shampoo])
+def test_a_direction_behind_a_product_of_matrices_has_the_shape_of_the_leaf(first):
+    """It may ask for it, as if the direction before it had been its gradient."""
+    rng = np.random.default_rng(0)
+    params = {leaf: rng.normal(size=shape) for leaf, shape in (("tall", (3, 2)), ("wide", (2, 3)), ("b", (4,)))}
+    before, behind = ss.chain(first(), ss.descend(1.0)), ss.chain(ss.scale_by_sm3(), ss.descend(0.1))
+    both = ss.chain(first(), ss.scale_by_sm3(name="second"), ss.descend(0.1))
+    states = [opt.init(params) for opt in (before, behind, both)]
+    ours = wanted = params
+    for _ in range(3):
+        grads = {leaf: rng.normal(size=p.shape) for leaf, p in params.items()}
+        at = {leaf: 0.0 * p for leaf, p in params.items()}
+        moved, states[0] = before.step(at, grads, states[0])
+        wanted, states[1] = behind.step(wanted, {leaf: -u for leaf, u in moved.items()}, states[1])
+        ours, states[2] = both.step(ours, grads, states[2])
+        for leaf, p in wanted.items():
+            np.testing.assert_array_equal(ours[leaf], p)

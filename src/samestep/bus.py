@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import TraceError, names
+from .moves import Moves
 from .page import CLOCKS, CONDITIONS, SECOND, STATIC, WRITES, Page, Part, keywords, positional
+from .proportion import Gradients
 from .recurrence import Recurrences
 from .slots import Slot, zeros
 from .trace.graph import Kind, Node, Program, Rank, reachable
@@ -44,9 +46,9 @@ class Bus:
         self.h0: Symbol | None = None  # and what it is before the first gradient; 0 unless it is said
         self.lr: Symbol | None = None  # what a part has made of the chain's, for the parts behind it
         self.lr_made: tuple[Page, Symbol] | None = None  # by a gradient page, whose lr somebody has to take
-        self.movers: list[str] = []  # the pages that have moved p
-        self.maker: str | None = None  # the one of them that did not read what p was
+        self.moves = Moves(self.leading)
         self.gate: Symbol | None = None
+        self.gradients = Gradients(self.grad.node, source("input", SECOND, ARRAY).node)
         self.resets: list[Reset] = []
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
         self.cycle: dict[str, Any] = {}  # what a gradient part says of the update parts
@@ -64,6 +66,8 @@ class Bus:
     def run(self, part: Part, page: Page, function, writes: tuple[str, ...]) -> dict[str, Symbol]:
         """Call one page and put what it returns on the bus."""
         hyper = self._hyper(part)
+        if page.kind == "direction" and not self.u.node.kind.full:  # it may ask for its shape, which is the leaf's
+            self.u = self.tracer.apply("full_like", self.start, self.u)
         values = {"u": self.u, "p": self.p, "g": self.g, "t": self.t, "start": self.start, "grad": self.grad}
         values |= {} if self.h is None else {"h": self.h}
         reads = page.reads if function is page.function else positional(function)
@@ -94,6 +98,8 @@ class Bus:
     def apply(self, part: Part) -> None:
         """Run a part of the chain."""
         page = part.page
+        if page.unscales:
+            self.gradients.check_scale()
         result = self.run(part, page, page.function, WRITES[page.kind])
         for name, value in result.items():
             if name not in STATIC:
@@ -103,31 +109,22 @@ class Bus:
             self._write(part, name, page.slots[name], value)
         self.u = self._shaped_like_leaf(result.get("u", self.u))
         if "p" in result:
-            self._move(page, self._shaped_like_leaf(result["p"]))
+            p = self._shaped_like_leaf(result["p"])
+            if p.node is not self.p.node:
+                self.moves.take(page, self.p.node, p.node, self.u.node)
+            self.p = p
         if "lr" in result:
             self.lr = result["lr"]
             self.lr_made = (page, self.lr) if page.kind == "gradient" else self.lr_made
         self.h = self.h if "h" in page.slots else result.get("h", self.h)  # a slot of that name is the page's alone
         self.h0 = self.h0 if "h0" in page.slots else result.get("h0", self.h0)
         if page.kind == "gradient":
+            arrays = [self.inputs[part.qualify(n)].node for n in written if page.slots[n].shape in ("array", "scalar")]
+            self.gradients.take(page.__name__, self.u.node, arrays, result["when"].node if "when" in result else None)
             self.steer(page, result)
             self.g = self.u
         if page.kind == "direction":
             self.directions.append((part, written, self.u))
-
-    def _move(self, page: Page, p: Symbol) -> None:
-        """Take p from a part, unless that undoes what another part does to it, or the other way round."""
-        if p.node is self.p.node:
-            return
-        others, name = self.movers, page.__name__
-        if self.p.node not in reachable([p.node]):
-            self.maker = name
-        if self.maker and others and p.node.op not in ("rounded", "rounded_by"):
-            other = name if self.maker != name else others[-1]
-            raise TraceError(
-                f"{self.maker} makes p of its slots alone, so what {other} does to p is lost: leave it out"
-            )
-        self.movers, self.p = [*others, name], p
 
     def steer(self, page: Page, result: dict[str, Any]) -> None:
         """Take up what a gradient part says of the parts behind it."""

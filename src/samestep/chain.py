@@ -102,9 +102,10 @@ class Chain:
             for key, value in part.numbers.items():
                 name = part.qualify(key)
                 if name in found and not _same(found[name], value):
+                    or_else = f"or name one part ({part.page.__name__}(..., name='other') makes it 'other.{key}')"
                     raise ChainError(
                         f"two parts give {name!r} different values, {found[name]!r} and {value!r}: give the same, "
-                        f"or name one part ({part.page.__name__}(..., name='other') makes it 'other.{key}')"
+                        + (or_else if name != "lr" else "since lr is the chain's, or leave one out")
                     )
                 found[name] = value
         return found

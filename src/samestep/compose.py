@@ -14,7 +14,11 @@ from .page import Part, check_name
 
 def _single(optimizer: Optimizer, what: str) -> Chain:
     if len(optimizer.branches) > 1 or optimizer.branches[0].chain is None:
-        raise ChainError(f"groups must stand last in a chain, and cannot {what}")
+        raise ChainError(
+            f"groups must stand last in a chain, and cannot {what}: each group is a chain of its own, with its own "
+            "order of parts. Write a part in each group, or a gradient part in front; patterns beside each other, the "
+            "first that matches wins"
+        )
     return optimizer.branches[0].chain
 
 
@@ -22,7 +26,8 @@ def chain(*parts: Part | Optimizer, name: str | None = None) -> Optimizer:
     """Join parts and optimizers: gradient parts, then directions, then updates, each kind in the written order.
 
     Args:
-        *parts: parts (a called page), optimizers, and as the last one, groups.
+        *parts: parts (a called page), optimizers, and as the last one, groups: each is a chain of its own, in which
+            other parts are written; gradient parts in front span them all.
         name: a name for the parts that have none: their slots and numbers become `name.slot`.
 
     Raises:

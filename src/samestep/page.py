@@ -85,6 +85,7 @@ class Page:
         replaces: Page | None = None,
         query: Callable | None = None,
         behind: bool = False,
+        unscales: bool = False,
     ) -> None:
         if not (hasattr(function, "__name__") and hasattr(function, "__module__")):
             raise ChainError(f"a page is a function, which has a name; got {function!r:.80}: write one with def")
@@ -97,6 +98,7 @@ class Page:
         self.alone = alone
         self.replaces = replaces
         self.behind = behind
+        self.unscales = unscales
         self.function = function
         self.eval = eval
         self.slots = {name: as_slot(spec) for name, spec in slots.items()}
@@ -211,13 +213,13 @@ class Part:
 
 def _decorator(
     kind: str, eval: Callable | None, query: Callable | None, slots: dict[str, Any], alone: str | None = None,
-    replaces: Page | None = None, behind: bool = False,
+    replaces: Page | None = None, behind: bool = False, unscales: bool = False,
 ) -> Callable[[Callable], Page]:  # fmt: skip
-    return lambda function: Page(kind, function, slots, eval, alone, replaces, query, behind)
+    return lambda function: Page(kind, function, slots, eval, alone, replaces, query, behind, unscales)
 
 
 def gradient(
-    *, eval: Callable | None = None, query: Callable | None = None, **slots: Any
+    *, eval: Callable | None = None, query: Callable | None = None, unscales: bool = False, **slots: Any
 ) -> Callable[[Callable], Page]:
     """Declare a page that runs before the directions: clipping, accumulation, coupled decay.
 
@@ -232,6 +234,7 @@ def gradient(
         eval: a page that gives the parameters to evaluate at.
         query: a page that gives the points at which the gradients of the next step are wanted, `x` and `snapshot`
             (each where it is another than p); a page reads the gradient at the second as `g_snapshot`.
+        unscales: it takes a scale off the gradient, so no part before it may see how large that is.
         **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, the
             name of one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due;
             `last_params`: a snapshot that needs no such gradient;
@@ -244,7 +247,7 @@ def gradient(
     >>> halve()
     halve()
     """
-    return _decorator("gradient", eval, query, slots)
+    return _decorator("gradient", eval, query, slots, unscales=unscales)
 
 
 def direction(

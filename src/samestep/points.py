@@ -43,33 +43,30 @@ def _evaluated(bus: Bus, chain: Chain) -> tuple[Node, Part]:
 
 def _queried(bus: Bus, chain: Chain, point: str) -> tuple[Node, Part]:
     """Where the next step wants a gradient: p, unless a part says another; and that part."""
-    found = []
+    found, ahead = [], None
     last = max((i for i, part in enumerate(chain.parts) if part.page.query is not None), default=0)
-    for part in chain.parts[: last + 1]:
+    for i, part in enumerate(chain.parts):
+        if i > last and not ahead:
+            break
         if part.page.kind == "update":
             bus.turn()
         if part.page.query is not None:
-            _check_ahead(chain, part)
             points = bus.run(part, part.page, part.page.query, ("x", "snapshot"))
             found += [(points[point].node, part)] if point in points else []
+            if part.page.kind != "update" and "lr" in keywords(part.page.query):
+                ahead = part.page
         bus.apply(part)  # what follows reads its clock, its lr, the p that it moved, slots that it starts again
+    if ahead and not (bus.moves.step and "lr" in bus.moves.step.hypers):
+        raise ChainError(
+            f"the point of {ahead.__name__} is lr ahead, but no part behind it moves p by lr u: it belongs before "
+            "descend(lr=...), with a direction that has no step size in it"
+        )
     if len(found) > 1:
         raise ChainError(
             f"{found[0][1].page.__name__} and {found[1][1].page.__name__} both say where {point!r} of the query is: "
             "a chain has one of them"
         )
     return found[0] if found else (bus.tracer.source("input", "p", ARRAY).node, chain.parts[0])
-
-
-def _check_ahead(chain: Chain, part: Part) -> None:
-    """A point that lies lr ahead needs a step by lr: some directions have their step size in u."""
-    steps = (other.page for other in chain.parts if other.page.kind == "update")
-    ahead = part.page.kind != "update" and part.page.query is not None and "lr" in keywords(part.page.query)
-    if ahead and not any("lr" in page.hypers and {"p", "u"} <= set(page.reads) for page in steps):
-        raise ChainError(
-            f"the point of {part.page.__name__} is lr ahead, but no part behind it moves p by lr u: it belongs before "
-            "descend(lr=...), with a direction that has no step size in it"
-        )
 
 
 def _completed(bus: Bus, part: Part) -> None:

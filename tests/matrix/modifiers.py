@@ -26,10 +26,11 @@ class Row:
     stages: list
     given: dict = field(default_factory=dict)
     behind: bool = False  # written behind the optimizer
+    bad: bool = False  # it is shown gradients that are not finite
 
 
-def before(make, *formulas, **given):
-    return Row(make, list(formulas), given)
+def before(make, *formulas, bad=False, **given):
+    return Row(make, list(formulas), given, bad=bad)
 
 
 def behind(make, *formulas, **given):
@@ -227,9 +228,9 @@ def rounded(p, random):
 
 
 @cache
-def bits(leaf, n, shape):
+def bits(leaf, n, shape, seed=0):
     key = 0
-    for word in (0, 0, n - 1, 0, crc32(leaf.encode())):
+    for word in (seed, 0, n - 1, 0, crc32(leaf.encode())):
         key = noise.fold(key, word)
     k0, k1 = noise.fold(key, 0), noise.fold(key, 1)
     words = [noise.mix(noise.mix(i ^ k0) + k1 & 0xFFFFFFFF) >> 16 for i in range(int(np.prod(shape)))]
@@ -281,7 +282,7 @@ ROWS = {
         lambda: [ss.hidden_accumulation(3, fewer_updates=True)], Stage("gradient", fewer_updates)
     ),
     "loss_scaling": before(
-        lambda: [ss.loss_scaling(8.0, growth_interval=4, name="amp")], Stage("gradient", loss_scaling)
+        lambda: [ss.loss_scaling(8.0, growth_interval=4, name="amp")], Stage("gradient", loss_scaling), bad=True
     ),
     "negate": before(lambda: [ss.negate()], gradient(lambda s, p, g, x: -g)),
     "nesterov_estimate": before(lambda: [ss.nesterov_estimate(0.9)], gradient(nesterov_estimate)),
@@ -290,7 +291,7 @@ ROWS = {
         Stage("gradient", reduce_on_plateau),
         metric=LEVELS,
     ),
-    "skip_nonfinite": before(lambda: [ss.skip_nonfinite(None)], Stage("gradient", skip_nonfinite)),
+    "skip_nonfinite": before(lambda: [ss.skip_nonfinite(None)], Stage("gradient", skip_nonfinite), bad=True),
     "unscale": before(lambda: [ss.unscale()], Stage("gradient", unscale), grad_scale=[4.0] * (STEPS + 1)),
     "warm_restart": before(lambda: [ss.warm_restart(5)], again(5, warm=True)),
     "agd": behind(lambda: [ss.agd(name="ahead")], Stage("direction", agd, query=ahead, shows={"ahead.m": "m"})),

@@ -165,6 +165,45 @@ TABLE = [
         "it borrows slot 'm', and no part before it writes an array there",
         "Decision 0025. What is pulled back is a momentum, and as these are written they have none.",
     ),
+    Refusal(
+        ("adaptive_clip", "add_noise", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "decay, coupled"),
+        ("loss_scaling", "unscale"),
+        "with a scale on what is not in proportion",
+        "A bound, a noise or a decay of so much means a gradient without the scale (torch: unscale before clipping).",
+        ordered=True,
+    ),
+    Refusal(
+        ("grokfast", "nesterov_estimate"),
+        ("loss_scaling", "unscale"),
+        "with a scale on what is not in proportion",
+        "What they keep has the scale of another step.",
+        ordered=True,
+    ),
+    Refusal(
+        ("loss_scaling", "unscale"),
+        (*SNAPSHOTS, *TAKEN),
+        "with a scale on what is not in proportion",
+        "The full gradient has the scale of its refresh, and those of a batch that of their step.",
+    ),
+    Refusal(
+        ("grokfast", "nesterov_estimate"),
+        ("skip_nonfinite",),
+        "which has kept something of the gradient",
+        "An infinity that a skipped step has left in what they keep is in the gradient of the next one, or of all.",
+        ordered=True,
+    ),
+    Refusal(
+        ("kahan", "stochastic_rounding"),
+        ("master_weights",),
+        "is there not to do",
+        "Both keep a parameter of 16 bits from losing small steps: rounded to 16 bits, the copy keeps nothing more.",
+    ),
+    Refusal(
+        ("stochastic_rounding",),
+        ("kahan",),
+        "nothing is left to chance",
+        "The card has one or the other: compensated p is a number of 16 bits, which lies between no two others.",
+    ),
     # hidden accumulation: slots that are s <- c s + h(g) with h linear or a square take in each gradient of a step
     Refusal(
         ("hidden_accumulation",),

@@ -5,7 +5,7 @@ Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networ
     clip_by_value        u <- min(max(u, -max_value), max_value)
     clip_by_norm         u <- u max_norm / max(|u|, max_norm)       |u| of one leaf
     clip_by_global_norm  n = sqrt(sum over all leaves of sum(u^2))
-                         u <- u max_norm / (n + clip_eps)           where n > max_norm
+                         u <- u min(1, max_norm / (n + clip_eps))
 """
 
 from typing import Literal
@@ -60,7 +60,7 @@ def clip_by_global_norm(
 
     Args:
         max_norm: the largest norm that passes.
-        clip_eps: added to the norm that is divided by, 0; torch has 1e-6 there. (`eps` is the optimizer's behind it.)
+        clip_eps: added to the norm, 0; torch has 1e-6 there. (`eps` is the optimizer's behind it.)
         nonfinite: what an infinite or nan norm does: "nan" makes every entry nan, so that it is seen; "zero" drops
             the whole update; "torch" scales finite entries to 0 and infinite ones to nan.
         scale: "max" divides by the mean of the leaves' largest entries first, so that no square of a finite gradient
@@ -80,7 +80,8 @@ def clip_by_global_norm(
         size = xp.where(xp.isfinite(size) & (size > 0), size, 1.0)
         v = u / size
     norm = xp.sqrt(sum_over_params(v * v))
-    factor = xp.where(norm <= max_norm / size, size, max_norm / (norm + clip_eps / size))
+    length = norm + clip_eps / size
+    factor = xp.where(length <= max_norm / size, size, max_norm / length)
     if nonfinite == "nan":
         factor = factor + (norm - norm)
     if nonfinite == "zero":

@@ -45,7 +45,7 @@ def independent_decay(p, *, weight_decay: nonnegative):
     return {"p": p * (1 - weight_decay)}
 
 
-@update()
+@update(behind=True)
 def proximal_decay(p, *, lr: nonnegative, weight_decay: nonnegative):
     """Shrink the parameter implicitly, after the step."""
     return {"p": p / (1 + lr * weight_decay)}

@@ -21,10 +21,12 @@ def kahan(p, u, c, *, lr: nonnegative):
 
     In a chain whose last step is not p - lr u (FTRL, velocity) it is refused; `master_weights` is for any. `round` is
     to the parameter's dtype: with float32 and float64 params it is a compensated sum of those. What a decay before it
-    took off is not lost either. Slot `c` in the compute dtype, with values of the parameter's.
+    took off is not lost either; what parts behind it do is rounded as ever. Slot `c` in the compute dtype, with values
+    of the parameter's.
 
     Raises:
         ChainError: there is no `descend` in the chain, and no lr of its own; or both have another lr.
+        TraceError: at `init`, `master_weights` in the same chain.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.sgd(1e-4), ss.kahan()), np.ones(1, np.float16)

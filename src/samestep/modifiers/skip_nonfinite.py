@@ -22,6 +22,9 @@ def skip_nonfinite(u, bad, nonfinite, good, *, max_consecutive: count | None = 1
     behind it. The state has the numbers `bad` (bad steps in a row), `nonfinite` (bad steps so far) and `good` (steps
     taken; leaf by leaf once a leaf has slept).
 
+    Raises:
+        TraceError: at `init`, a part before it that keeps what a skipped step has left in it, such as grokfast.
+
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.skip_nonfinite(), ss.sgd(1.0)), np.array([1.0])
     >>> opt.step(params, np.array([np.nan]), opt.init(params))

@@ -20,6 +20,9 @@ def stochastic_rounding(p, step, *, seed: int = 0):
     Written last. It changes params of float16 and bfloat16; float32 and float64 ones are stored as they are computed.
     The step is that of the state, which inner clocks do not set back.
 
+    Raises:
+        TraceError: at `init`, behind `kahan`, which leaves nothing to round, or with `master_weights`.
+
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.sgd(1.0), ss.stochastic_rounding()), {"w": np.ones(5, np.float16)}
     >>> opt.step(params, {"w": np.full(5, -5e-4, np.float32)}, opt.init(params))[0]["w"]

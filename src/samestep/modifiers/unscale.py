@@ -13,13 +13,18 @@ from ..page import count, given, gradient, positive
 from ..trace.namespace import sum_over_params
 
 
-@gradient(grad_scale=given, found_inf=given(0.0), unscaled=0.0)
+@gradient(unscales=True, grad_scale=given, found_inf=given(0.0), unscaled=0.0)
 def unscale(u, grad_scale, found_inf, unscaled):
     """Divide the gradients by a scale that the caller keeps: help("samestep.modifiers.unscale").
 
     `step` takes it, and whether to skip: step(params, grads, state, grad_scale=..., found_inf=...), numbers or 0-d
     arrays; found_inf may be left out, and skips where it is not 0. In jax.jit and torch.compile neither is fetched.
-    What follows counts the steps taken, the number `unscaled` of the state.
+    What follows counts the steps taken, the number `unscaled` of the state. Before it stands what is in proportion to
+    the gradient, such as `accumulate`, with one scale for all that it collects.
+
+    Raises:
+        TraceError: at `init`, a part before it that sees the scale (clipping, noise, decay) or keeps that of another
+            step (grokfast, the full gradient of svrg).
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.unscale(), ss.sgd(1.0)), np.array([1.0])
@@ -36,7 +41,7 @@ def unscale(u, grad_scale, found_inf, unscaled):
     }
 
 
-@gradient(loss_scale="first_scale", streak=0.0, unscaled=0.0)
+@gradient(unscales=True, loss_scale="first_scale", streak=0.0, unscaled=0.0)
 def loss_scaling(
     u,
     loss_scale,
@@ -57,6 +62,9 @@ def loss_scaling(
 
     The caller multiplies the next loss by the number `loss_scale` of the state. It has `streak` too, the steps since
     the scale changed, and `unscaled`, the steps taken: those that what follows counts.
+
+    Raises:
+        TraceError: at `init`, as for `unscale`.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.loss_scaling(first_scale=4.0), ss.sgd(1.0)), np.array([1.0])
