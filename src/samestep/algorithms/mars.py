@@ -94,7 +94,8 @@ def mars(
             ...}, at the points of `query`; False.
         optimize_1d: MARS for leaves of less than two dimensions too, True; False: AdamW for them,
         beta1_1d, beta2_1d, weight_decay_1d: with these numbers, 0.9, 0.95 and 0.1.
-        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
+        maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none"; by g,
+            or exact, by the corrected gradient, which is what all parts behind the correction see.
 
     Params are floating arrays of any shape; slots `m`, `v`, `g_prev`, or exact `snapshot`, in the compute dtype.
 
