@@ -59,7 +59,19 @@ def test_a_missed_number_is_seen(script, measured, capsys):
     assert capsys.readouterr().out.count("MISSED") == 1
 
 
-def test_steps_of_which_nothing_is_known_are_wrong_usage(script, capsys):
+@pytest.mark.parametrize(
+    ("name", "steps", "says"),
+    [
+        ("ftrl_sparsity", "7999", "nothing is known up to step 7999"),
+        ("hidden_accumulation", "3", "nothing is known up to step 3"),
+        ("reddi", "2", "nothing is known up to step 2"),
+        ("adax_geometric", "0", "at least 1, or full; got '0'"),
+        ("adax_geometric", "9 --out README.md", "--out: "),
+    ],
+)
+def test_steps_of_which_nothing_is_known_are_wrong_usage(script, name, steps, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").touch()
     with pytest.raises(SystemExit) as left:
-        script("ftrl_sparsity")["main"](["--steps", "7999"])
-    assert left.value.code == 2 and "nothing is known up to step 7999" in capsys.readouterr().err
+        script(name)["main"](["--out", "new", "--steps", *steps.split()])
+    assert left.value.code == 2 and says in capsys.readouterr().err

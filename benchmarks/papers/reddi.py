@@ -93,7 +93,7 @@ def measure(steps):
     first, second = theorem(min(steps, THEOREM_STEPS)), synthetic(min(steps, SYNTHETIC_STEPS))
     rows = []
     for (name, c), x in first.items():
-        if name.startswith("adam"):
+        if name.startswith("adam") and len(x) >= 3:
             rows.append(Row(f"theorem 1, C {c}, {name}: least x after a cycle", float(x[2::3].min()), 1.0, 0.0))
         # The correction is gone after 300 steps.
         for t, value in (THEOREM.get((PAPER, c), {}) | THEOREM[name, c] if (name, c) in THEOREM else {}).items():

@@ -60,14 +60,26 @@ def run(
     parser = argparse.ArgumentParser(description=(inspect.getmodule(measure).__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, metavar="DIR", default=script.with_name("figures"), help="for the figure")
     longest = full or steps
+
+    def count(text: str) -> int:
+        if text == "full":
+            return longest
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"a number of steps, at least 1, or full; got {text!r}")
+        return int(text)
+
     parser.add_argument(
         "--steps",
-        type=lambda text: longest if text == "full" else int(text),
+        type=count,
         default=steps,
         metavar="N",
         help=f"compare only what is known up to step N ({steps}); full: {longest}",
     )
     args = parser.parse_args(argv)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    except OSError as error:
+        parser.error(f"--out: {error}")
     rows, curves = measure(args.steps)
     if not rows:
         parser.error(f"nothing is known up to step {args.steps}: take more")
@@ -77,7 +89,6 @@ def run(
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     draw(figure, curves)
-    args.out.mkdir(parents=True, exist_ok=True)
     file = args.out / f"{script.stem}.png"
     figure.savefig(file, dpi=120)
     print(f"figure: {file}")
