@@ -116,6 +116,8 @@ def test_the_default_is_all_problems_and_known_optimizers():
         (["adam", "--out", "a.png/b.png"], "cannot be written"),
         (["adam", "--sweep", "1:0.1"], "0 < LOW < HIGH"),
         (["adam", "--sweep", "nan:1"], "0 < LOW < HIGH"),
+        (["adam", "--sweep", "1:2", "--points", "1"], "at least 2"),
+        (["adam", "--points", "5"], "add --sweep"),
         (["adam", "--steps", "0"], "at least 1"),
         (["adam", "--problem", "no"], "invalid choice"),
     ],

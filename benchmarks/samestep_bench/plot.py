@@ -40,7 +40,7 @@ class Plot:
         parser.add_argument(
             "--sweep", type=_range, metavar="LOW:HIGH", help="the loss after N steps against lr, as in 1e-4:1"
         )
-        parser.add_argument("--points", type=_count, default=RATES, metavar="N", help=f"of a sweep ({RATES})")
+        parser.add_argument("--points", type=_points, metavar="N", help=f"of a sweep ({RATES})")
         parser.add_argument(
             "--out", type=File, default=File("gallery.png"), metavar="FILE", help="PNG or SVG (gallery.png)"
         )
@@ -50,12 +50,14 @@ class Plot:
         kind = args.out.suffix[1:].lower()
         if kind not in FORMATS:
             raise SamestepError(f"--out needs a file that ends in .png or .svg; got {args.out}")
+        if args.points and not args.sweep:
+            raise SamestepError(f"--points are those of a sweep; got {args.points}: add --sweep LOW:HIGH")
         matplotlib = _needed("matplotlib.figure")  # before the work, not after it
         optimizers = list(dict.fromkeys(args.optimizers or DEFAULT))
         problems = [PROBLEMS[name] for name in dict.fromkeys(args.problem or PROBLEMS)]
         if args.sweep:
             low, high = args.sweep
-            rates = np.geomspace(low, high, max(2, args.points))
+            rates = np.geomspace(low, high, args.points or RATES)
             figure = sweep(matplotlib, problems, optimizers, args.steps, rates)
         else:
             figure = gallery(matplotlib, problems, optimizers, args.steps)
@@ -177,6 +179,13 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _points(text: str) -> int:
+    number = int(text)
+    if number < 2:
+        raise argparse.ArgumentTypeError("at least 2: a sweep goes from LOW to HIGH")
     return number
 
 
