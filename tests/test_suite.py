@@ -35,7 +35,7 @@ def test_a_third_party_backend_joins_through_its_entry_point(tmp_path: Path):
         class Other(Evaluated):
             rank = 1000
 
-        backend = Other("numpy", "other")
+        backend, number = Other("numpy", "other"), 3
         """)
     )
     info = tmp_path / "otherstep-1.0.dist-info"
@@ -43,12 +43,16 @@ def test_a_third_party_backend_joins_through_its_entry_point(tmp_path: Path):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: otherstep\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[samestep.backends]\nother = otherstep:backend\nlost = no_such_module:backend\n"
+        "number = otherstep:number\nkind = otherstep:Other\n"
     )
     script = """
         import numpy as np, samestep as ss
         assert ss.explain(ss.adamw(), np.ones(3)).backend("") == "other"
         listed = {entry.name: entry for entry in ss.backends()}
         assert listed["other"].installed and not listed["lost"].installed and "no_such_module" in listed["lost"].reason
+        assert listed["number"].reason == "its entry point is 3, which is no backend: no name, rank, missing, " \
+            "arrays, accepts, refuses, compile"
+        assert "a class is none" in listed["kind"].reason and not listed["kind"].installed
         from samestep_conformance import checks
         checks.same_bits(ss.adamw(), ("other", False), steps=5)
         checks.pure(ss.adamw(), "other")

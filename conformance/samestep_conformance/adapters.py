@@ -13,9 +13,10 @@ import numpy as np
 
 import samestep as ss
 
+from .bits import FAILURES
 from .feeding import taken, wants_more
 from .naming import declared, entries
-from .specs import FAILURES, Spec, SpecError, called, parse
+from .specs import Spec, SpecError, called, parse
 
 Leaves = dict[str, np.ndarray]
 Schedule = Callable[[int], float]

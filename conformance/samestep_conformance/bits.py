@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optree
 
+FAILURES = (Exception, SystemExit)  # whatever somebody's code raises; one that exits must not pass
 EXTREME = float("inf")  # as far apart as can be: one is NaN or infinite and the other is not
 
 
@@ -139,6 +140,6 @@ def _first(x: np.ndarray, y: np.ndarray) -> str:
     return f"{len(wrong)} of {flat.size} entries differ, the first at {i}: {flat[i]!r} against {other[i]!r}"
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """An exception in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -163,11 +163,9 @@ def refusal(optimizer: Any, backend: str, dtype: str, shapes: Shapes = SHAPES) -
     reason = found.missing()
     if reason is not None or not isinstance(optimizer, ss.Optimizer):
         return reason
-    for leaf, shape in shapes.items():
-        try:
-            x = moved(np.zeros(shape, held(dtype)), backend, dtype)
-        except (AttributeError, TypeError, LeftOut) as error:
-            return f"its library has no {dtype}: {error}"
+    reason = lacks(backend, dtype)
+    for leaf, shape in shapes.items() if reason is None else ():
+        x = moved(np.zeros(shape, held(dtype)), backend, dtype)
         on: Any = found.on(x) if hasattr(found, "on") and found.accepts(x) else found
         described = describe(leaf, x, x, 0)
         for chain in optimizer.chains:
@@ -176,6 +174,16 @@ def refusal(optimizer: Any, backend: str, dtype: str, shapes: Shapes = SHAPES) -
                 reason = None if program is None else on.refuses(program, described.signature)
             if reason is not None:
                 return reason
+    return reason
+
+
+def lacks(backend: str, dtype: str) -> str | None:
+    """Why its library has no arrays of this dtype. Without those of float32 it is none, and what it raises an error."""
+    moved(np.zeros(1, np.float32), backend)
+    try:
+        moved(np.zeros(1, held(dtype)), backend, dtype)
+    except (AttributeError, TypeError, LeftOut) as error:
+        return f"its library has no {dtype}: {error}"
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import samestep as ss
 from samestep.errors import SamestepError, names
 
+from .bits import FAILURES
 from .golden.oracles import available
 
 LIBRARIES = {  # where the names of a library are; any other prefix is the module itself
@@ -23,7 +24,6 @@ LIBRARIES = {  # where the names of a library are; any other prefix is the modul
     "timm": "timm.optim",
 }
 PACKAGES = {"torch": "samestep[torch]"}  # where what is installed is not called as the library is
-FAILURES = (Exception, SystemExit)  # whatever somebody's code raises; one that exits must not pass for the same
 SPEC = re.compile(r"\s*(?:(?P<library>[A-Za-z_][\w.]*)\s*:)?\s*(?P<call>[A-Za-z_].*?)\s*", re.DOTALL)
 
 

@@ -15,7 +15,7 @@ from samestep.errors import BackendError, SamestepError, names
 
 from . import checks
 from .arrays import FEW, LONG, SMALL, Shapes
-from .bits import Apart, Difference, LeftOut, in_words
+from .bits import FAILURES, Apart, Difference, LeftOut, in_words
 from .golden.families import CASES
 from .programs import COVERING, first_alike, optimizers
 from .runs import exactness, refusal, slow_steps
@@ -162,14 +162,17 @@ def judge(check: Check, subject: Subject) -> Outcome:
         status, message = LEFT_OUT, str(error)
     except Difference as error:
         status, message, apart = FAILED, str(error), error.apart
-    except Exception as error:
+    except FAILURES as error:
         status, message = FAILED, in_words(error)
     return Outcome(check.name, status, message, apart, time.perf_counter() - began, check.compares)
 
 
 def examine(subject: Subject, wanted: Sequence[Check] = CHECKS, reason: str = "", like: str = "") -> Cell:
     """Every check of a subject, unless there is a reason against; `like`: whose program it has, with other numbers."""
-    reason = reason or subject.refused() or ""
+    try:
+        reason = reason or subject.refused() or ""
+    except FAILURES as error:
+        return Cell(subject, outcomes=(Outcome("what it refuses", FAILED, in_words(error)),))
     if reason:
         return Cell(subject, reason=reason)
     told = f"as with {like}: the same program, with other numbers"
@@ -194,6 +197,13 @@ def chosen(patterns: Sequence[str] | None, quick: bool = False) -> list[str]:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise SamestepError(f"no optimizer of the suite is called {pattern!r}; it has {names(known)}")
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def known(dtypes: Sequence[str]) -> tuple[str, ...]:
+    """These, if the suite has them."""
+    if isinstance(dtypes, str) or not set(dtypes) <= set(DTYPES):
+        raise SamestepError(f"dtypes are some of {list(DTYPES)}; got {dtypes!r}")
+    return tuple(dtypes)
 
 
 def usable(asked: Sequence[str] | None) -> list[str]:
@@ -293,7 +303,7 @@ class Wanted:
     ) -> list[Subject]:  # fmt: skip
         """Every combination; what the command line asks for wins."""
         asked = backend or ([self.backend] if self.backend else None)
-        dtypes = dtype or self.dtypes or USUAL
+        dtypes = known(dtype or self.dtypes or USUAL)
         if self.optimizer is None:
             rows = [(name, d, b) for name in chosen(optimizer, True) for d in dtypes for b in usable(asked)]
             return [subject(name, b, d) for name, d, b in rows if not spared(name, b, False, bool(optimizer))]
@@ -319,7 +329,7 @@ def conforms(
         golden: the golden case whose trajectory the optimizer should have, such as "adam".
 
     Raises:
-        SamestepError: the optimizer has no `init` and `step`, or no golden case has this name.
+        SamestepError: the optimizer has no `init` and `step`, or no golden case or dtype has this name.
 
     >>> from samestep_conformance import conforms
     >>> class Descent:
@@ -343,5 +353,5 @@ def conforms(
     def test(samestep_case: Callable[[], None]) -> None:
         samestep_case()
 
-    test.samestep = Wanted(optimizer, backend, tuple(dtypes), golden)  # type: ignore[attr-defined]
+    test.samestep = Wanted(optimizer, backend, known(dtypes), golden)  # type: ignore[attr-defined]
     return test

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from .adapters import Subject
+from .bits import FAILURES
 from .feeding import taken, wants_more
 from .problems import Problem
-from .specs import FAILURES, SpecError
+from .specs import SpecError
 
 Leaves = dict[str, np.ndarray]
 ROUNDING = 4  # units in the last place, in each step, of the largest that the entry has been

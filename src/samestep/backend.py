@@ -96,6 +96,9 @@ class Backend(Protocol):
         """Make a program ready for these leaves."""
 
 
+OFFERED = [*Backend.__annotations__, *(name for name in vars(Backend) if not name.startswith("_"))]
+
+
 @lru_cache(maxsize=1)
 def _discovered() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=GROUP)}
@@ -108,9 +111,14 @@ def load(name: str) -> Backend:
     if name not in points:
         raise BackendError(f"no backend is called {name!r}; installed are {names(sorted(points))}")
     try:
-        return points[name].load()
+        found = points[name].load()
     except Exception as error:  # whatever a package raises while it is imported
         return Unloadable(name, f"its package cannot be imported: {error}")
+    lacking = [what for what in OFFERED if not hasattr(found, what)]
+    if lacking or isinstance(found, type):
+        why = "a class is none, an object of it may be" if isinstance(found, type) else f"no {', '.join(lacking)}"
+        return Unloadable(name, f"its entry point is {found!r}, which is no backend: {why}")
+    return found
 
 
 class Unloadable:

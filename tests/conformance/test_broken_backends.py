@@ -52,6 +52,14 @@ class Deaf(Arithmetic):
         return np.zeros(plain[0].shape, bool) if ufunc is np.not_equal else ufunc(*plain)
 
 
+class Saturating(Arithmetic):
+    """No infinities."""
+
+    def rule(self, ufunc, inputs, plain):
+        x = ufunc(*plain)
+        return np.clip(x, np.finfo(x.dtype).min, np.finfo(x.dtype).max) if x.dtype.kind == "f" else x
+
+
 class Reciprocal(Arithmetic):
     """a / b as a * (1 / b)."""
 
@@ -145,6 +153,13 @@ FAULTS = {
         "nan",
         GRADIENTS - {"NaN gradients", "infinite gradients"},
     ),
+    "saturated": (
+        {"arithmetic": Saturating},
+        "sgd_momentum",
+        "infinite gradients",
+        "inf",
+        GRADIENTS - {"infinite gradients"},
+    ),
     "reciprocal": (
         {"arithmetic": Reciprocal},
         "adamw",
@@ -230,6 +245,36 @@ def test_what_a_backend_refuses_is_left_out_with_its_reason(install):
     backend.refuses = lambda program, signature: "it is too long"
     cell = examine(subject("adamw", backend.name, "float32"))
     assert (cell.status, cell.reason, cell.outcomes) == ("left out", "it is too long", ())
+
+
+@pytest.mark.parametrize("what", ["refuses", "arrays", "accepts"])
+def test_a_backend_that_cannot_say_what_it_refuses_is_not_left_out(what, install):
+    backend = install(Broken())
+    setattr(backend, what, lambda: None.missing)
+    cell = examine(subject("adamw", backend.name, "float32"))
+    assert cell.status == "failed" and "Error: " in cell.failures[0].message, cell
+
+
+def test_a_library_without_a_dtype_is_left_out_and_one_without_float32_is_none(install):
+    class Few:
+        """Of a library's namespace what there is in it."""
+
+        def __init__(self, *dtypes):
+            self.dtypes = dtypes
+
+        def asarray(self, x):
+            if x.dtype.name not in self.dtypes:
+                raise TypeError(f"{x.dtype} is not for us")
+            return x
+
+    backend = install(Broken())
+    backend.arrays = lambda: Few("float32")
+    cells = [examine(subject("adamw", backend.name, dtype), ()) for dtype in ("float32", "float16")]
+    assert [cell.status for cell in cells] == ["passed", "left out"]
+    assert cells[1].reason == "its library has no float16: float16 is not for us"
+    backend.arrays = lambda: Few("float16")
+    (failure,) = examine(subject("adamw", backend.name, "float32"), ()).failures
+    assert failure.message == "TypeError: float32 is not for us"
 
 
 def test_a_long_run_is_shorter_where_steps_are_slow(install, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import samestep as ss
+from samestep.clock import Clock
 from samestep_conformance import checks
 from samestep_conformance.runs import Recorded, within
 from samestep_conformance.suite import CHECKS, FAILED, LEFT_OUT, Subject, examine
@@ -100,6 +101,20 @@ class Dividing(Adam):
         return m / np.sqrt(v)
 
 
+class Scalarless(Adam):
+    """What has no dimensions is no array to it."""
+
+    def moved(self, p, u):
+        return np.asarray(p - u if p.ndim else p.copy())
+
+
+class Restless(Adam):
+    """No gradient is one of zeros to it, but for the decay."""
+
+    def step(self, params, grads, state):
+        return super().step(params, {k: 0.1 * p if grads[k] is None else grads[k] for k, p in params.items()}, state)
+
+
 FAULTS = [
     (EpsInside, "float64", {"matches the reference": "is that of torch.optim"}),
     (NoCorrection, "float64", {"matches the reference": "off by"}),
@@ -110,6 +125,8 @@ FAULTS = [
     (Frozen, "float64", {"matches the reference": "off by", "dtype and shape kept": "the state counts 0 steps"}),
     (Remembering, "float32", {"resumes from a copy": "resumed against going on", "empty and 0-d leaves": "0-d"}),
     (Dividing, "float32", {"zero gradients": "gradients of 0 made it infinite or NaN"}),
+    (Scalarless, "float32", {"empty and 0-d leaves": "a leaf of no dimensions against one of a single entry"}),
+    (Restless, "float32", {"a leaf that wakes late": "'bias', which has no gradient"}),
 ]
 
 
@@ -162,13 +179,25 @@ def test_a_broken_page_is_rejected_by_the_reference_and_by_no_other_check(page):
     checks.same_bits(broken, ("numba", False), steps=20)
 
 
+def test_a_leaf_that_takes_the_count_of_others_is_found(monkeypatch):
+    row = Clock._row
+    monkeypatch.setattr(Clock, "_row", lambda self, *at: row(self, *at)._replace(t=int(np.max(self.counts)) + 1))
+    with pytest.raises(checks.Difference, match="'bias', awake since step 4, against a run of its own"):
+        checks.wakes_late(ss.adam(0.1), "numpy")
+
+
 def test_what_an_optimizer_raises_is_a_failure_and_the_rest_goes_on():
     class Raising(Adam):
         def step(self, params, grads, state):
             raise ValueError("no\nsuch thing")
 
-    cell = examine(Subject("it", Raising(), "numpy", "float32"))
-    assert {o.message for o in cell.outcomes if o.status == FAILED} == {"ValueError: no such thing"}
+    class Leaving(Adam):
+        def step(self, params, grads, state):
+            raise SystemExit(0)
+
+    for broken, told in ((Raising(), "ValueError: no such thing"), (Leaving(), "SystemExit: 0")):
+        cell = examine(Subject("it", broken, "numpy", "float32"))
+        assert {o.message for o in cell.outcomes if o.status == FAILED} == {told}
 
 
 def test_an_optimizer_may_count_its_compilations():

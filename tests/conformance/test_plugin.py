@@ -94,6 +94,7 @@ def test_the_argument_alone_runs_the_suite_on_what_the_options_say(third_party):
     [
         ("--samestep-backend=none", "no backend is called 'none'"),
         ("--samestep-optimizer=none", "no optimizer of the suite is called 'none'"),
+        ("--samestep-dtype=int8", "dtypes are some of"),
     ],
 )
 def test_an_unknown_name_is_wrong_usage(pytester, option, message):
@@ -114,12 +115,14 @@ def test_pytest_starts_without_what_the_suite_needs():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "golden", "message"),
+    ("optimizer", "more", "message"),
     [
-        (ss.adam, None, r"has init and step.*conforms\(adam"),
-        (ss.adam(), "adma", "no golden case is called 'adma'.*'adam'"),
+        (ss.adam, {}, r"has init and step.*conforms\(adam"),
+        (ss.adam(), {"golden": "adma"}, "no golden case is called 'adma'.*'adam'"),
+        (ss.adam(), {"dtypes": ["float32", "int8"]}, "dtypes are some of .*'bfloat16'.* got .*'int8'"),
+        (ss.adam(), {"dtypes": "float32"}, "dtypes are some of .* got 'float32'"),
     ],
 )
-def test_what_cannot_be_checked_is_refused_at_once(optimizer, golden, message):
+def test_what_cannot_be_checked_is_refused_at_once(optimizer, more, message):
     with pytest.raises(SamestepError, match=message):
-        conforms(optimizer, golden=golden)
+        conforms(optimizer, **more)
