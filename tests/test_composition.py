@@ -172,6 +172,24 @@ def test_sigma_telescopes_under_a_schedule():
     assert apart(run(ss.mirror_descent(0.5, rule=rule)), constant) <= 1e-13
 
 
+def test_params_from_elsewhere_are_taken_up_by_restart():
+    """Part B 11: with z and its h at 0 it goes on from there, with the n of the rule; untold, it goes back."""
+    lazy, greedy = (solver(0.5, rule="adagrad") for solver in (ss.ftrl_proximal, ss.mirror_descent))
+    *_, (params, _, state) = run(lazy, recorded, np.zeros((6, 7)), steps=5)
+    moved, found = params + 1.0, {}
+    for name, opt, start in (
+        ("told", lazy, lazy.restart(moved, state, reset=["z"])),
+        ("greedy", greedy, {"step": 0, "n": state["n"]}),
+        ("untold", lazy, state),
+    ):
+        p = moved
+        for t in range(1, 10):
+            p, start = opt.step(p, recorded(p, t), start)
+        found[name] = p
+    assert np.abs(found["told"] - found["greedy"]).max() <= 1e-13
+    assert np.abs(found["untold"] - found["greedy"]).max() > 0.1
+
+
 # D: l1
 
 

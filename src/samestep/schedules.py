@@ -236,7 +236,7 @@ def cosine_restarts(
         n = xp.floor(xp.log(1 + waves * (mult - 1)) / math.log(mult) + 0.5)  # right, or one too many
         n = xp.where((mult**n - 1) / (mult - 1) > waves, n - 1, n)
         q = (waves - (mult**n - 1) / (mult - 1)) / mult**n
-    return end + (value * _power(gamma, n) - end) * _fall(xp, q)
+    return end + (value - end) * _power(gamma, n) * _fall(xp, q)
 
 
 @_schedule
