@@ -53,6 +53,16 @@ def test_a_path_is_drawn_where_the_optimizer_is_evaluated():
     assert np.abs(averaged.points[-1] - p).max() > 0
 
 
+def test_the_loss_is_that_of_the_problem():
+    problem = PROBLEMS["beale"]
+    path = run("schedule_free_plus(lr=1.0)", problem, 30)
+    opt, p = ss.schedule_free_plus(1.0), np.array(problem.start)
+    state = opt.init(p)
+    for _ in range(30):
+        p, state = opt.step(p, np.array(problem.gradient(*p)), state, loss=problem.value(*p))
+    np.testing.assert_array_equal(path.points[-1], opt.eval_params(p, state))
+
+
 def test_variance_reduction_gets_its_second_gradient_and_its_coin():
     makes = "svrg(lr=0.02, every=10)", "l_svrg(lr=0.02)", "sgd(lr=0.02)"
     *reduced, plain = (run(text, PROBLEMS["quadratic"], 400).final for text in makes)

@@ -11,7 +11,7 @@ import numpy as np
 
 import samestep as ss
 from samestep_conformance.adapters import Subject, subject
-from samestep_conformance.feeding import taken
+from samestep_conformance.feeding import inputs, taken
 from samestep_conformance.specs import FAILURES, Spec, SpecError, parse
 
 DEFAULT = ("sgd(lr=1e-3, momentum=0.9)", "adam(lr=0.05)", "lion(lr=0.01)", "adopt(lr=0.05)", "adan(lr=0.05)")
@@ -136,7 +136,7 @@ def _ours(stepped: Subject) -> ss.Optimizer | None:
 
 
 class _Walk:
-    """Steps of one optimizer; ours may ask for gradients elsewhere, be evaluated there, or take a coin."""
+    """Steps of one optimizer; ours may ask for gradients elsewhere, be evaluated there, or take the loss or a coin."""
 
     def __init__(self, stepped: Subject, problem: Problem, start: np.ndarray) -> None:
         self.stepped, self.problem, self.params = stepped, problem, {"p": start}
@@ -157,5 +157,8 @@ class _Walk:
         def asked(name: str, at: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return self.gradient(at, 0.0 if name == "full" else noise)
 
-        self.params, self.state = taken(self.ours, self.params, self.state, asked)
+        given = {}
+        if "loss" in inputs(self.ours):
+            given["loss"] = float(self.problem.value(*self.ours.query(self.params, self.state)["x"]["p"]))
+        self.params, self.state = taken(self.ours, self.params, self.state, asked, **given)
         return np.array(self.ours.eval_params(self.params, self.state)["p"])

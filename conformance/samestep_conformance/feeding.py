@@ -24,10 +24,10 @@ def fed(optimizer: Any) -> Any:
 
 def wants_more(optimizer: Any) -> bool:
     """Whether a step of it takes more than a gradient; of a third party's never."""
-    return isinstance(optimizer, ss.Optimizer) and (optimizer.stepper.second or bool(_inputs(optimizer)))
+    return isinstance(optimizer, ss.Optimizer) and (optimizer.stepper.second or bool(inputs(optimizer)))
 
 
-def _inputs(optimizer: ss.Optimizer) -> list[str]:
+def inputs(optimizer: ss.Optimizer) -> list[str]:
     """The numbers without which a step is refused."""
     return [name for name, slot in optimizer.stepper.declared.items() if slot.start is None]
 
@@ -37,15 +37,16 @@ def taken(
 ) -> tuple[Any, dict[str, Any]]:
     """A step, after a refresh if there has to be one, its numbers drawn by the count of steps.
 
-    `gradient(name, at)` gives what is asked for: "x" and "snapshot", of one batch, or "full", of all data.
+    `gradient(name, at)` gives what is asked for: "x" and "snapshot", of one batch, or "full", of all data. A number in
+    `extra` is not drawn.
     """
     rng = np.random.default_rng([13, max(optree.tree_leaves(state["step"]))])
-    numbers: dict[str, Any] = {name: float(rng.choice(NUMBERS)) for name in _inputs(optimizer)}
+    numbers: dict[str, Any] = {name: float(rng.choice(NUMBERS)) for name in inputs(optimizer)}
     points = optimizer.query(params, state)
     if optimizer.needs_refresh(state):
         state = optimizer.refresh(params, gradient("full", points["snapshot"]), state)
     grads = {name: gradient(name, at) for name, at in points.items()}
-    return optimizer.step(params, grads if optimizer.stepper.second else grads["x"], state, **numbers, **extra)
+    return optimizer.step(params, grads if optimizer.stepper.second else grads["x"], state, **(numbers | extra))
 
 
 class Fed:
