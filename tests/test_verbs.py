@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import samestep as ss
+from samestep_conformance.golden.problem import Rosenbrock, pictures
 
 WRITTEN_OUT = runpy.run_path(str(Path(__file__).parent / "transcriptions" / "variance_reduced.py"))["TWO"]
 ROWS, STEPS, EVERY = 6, 24, 8
@@ -28,6 +29,36 @@ def batch(x, i):
 
 def full(x):
     return A.T @ (A @ x - Y) / ROWS + 0.1 * x
+
+
+def valleys():
+    """Rosenbrock's, a mean of six: each row has one."""
+    posed = Rosenbrock({"p": (ROWS, 2)})
+
+    def whole(x):
+        return posed.gradient({"p": x}, 1)["p"]
+
+    return posed.params()["p"], lambda x, i: whole(x) * (ROWS * np.eye(ROWS)[i])[:, None], whole
+
+
+def digits():
+    """Softmax regression; a row is a batch of 50."""
+    x, labels = pictures()
+
+    def batch(w, i):
+        rows = slice(50 * i, 50 * i + 50)
+        e = np.exp(x[rows] @ w)
+        return x[rows].T @ (e / e.sum(axis=1, keepdims=True) - np.eye(10)[labels[rows]]) / 50
+
+    return np.zeros((64, 10)), batch, lambda w: sum(batch(w, i) for i in range(ROWS)) / ROWS
+
+
+@pytest.fixture(params=["ridge", "valleys", "digits"])
+def posed(request, monkeypatch):
+    """Where it starts and what its gradients are, in place of the ridge regression above."""
+    if request.param != "ridge":
+        for name, value in zip(("START", "batch", "full"), globals()[request.param](), strict=True):
+            monkeypatch.setitem(globals(), name, value)
 
 
 def run(optimizer, coins=False, convert=np.asarray, donate=False, steps=STEPS):
@@ -52,6 +83,7 @@ def near(found, expected):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
 
 
+@pytest.mark.usefixtures("posed")
 @pytest.mark.parametrize("name", ["svrg", "l_svrg", "natasha"])
 def test_as_torch_sgd_on_the_estimate(name):
     x = torch.tensor(START.copy(), requires_grad=True)
@@ -78,6 +110,7 @@ def test_as_torch_sgd_on_the_estimate(name):
     near(run(getattr(ss, name)(0.05, **made[name]), coins=name == "l_svrg")[0], expected)
 
 
+@pytest.mark.usefixtures("posed")
 @pytest.mark.parametrize("convexity", [0.1, 0.0])
 @pytest.mark.parametrize("option", ["I", "II"])
 def test_katyusha_is_the_paper(option, convexity):
@@ -107,6 +140,7 @@ def test_katyusha_is_the_paper(option, convexity):
     np.testing.assert_allclose(optimizer.eval_params(found[-1], state), output, atol=1e-13)
 
 
+@pytest.mark.usefixtures("posed")
 def test_l_katyusha_is_the_paper():
     smooth, convexity = 20.0, 0.1
     s = convexity / smooth
@@ -124,6 +158,7 @@ def test_l_katyusha_is_the_paper():
     near(run(ss.l_katyusha(1 / smooth, n=ROWS, convexity=convexity), coins=True)[0], expected)
 
 
+@pytest.mark.usefixtures("posed")
 @pytest.mark.parametrize("name", WRITTEN_OUT)
 def test_transcriptions_of_two_gradients(name):
     make, coins, rule = WRITTEN_OUT[name]

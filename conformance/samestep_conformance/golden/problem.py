@@ -114,7 +114,7 @@ class Softmax:
         return {leaf: np.zeros(shape) for leaf, shape in self.shapes.items()}
 
     def gradient(self, params: Leaves, t: int) -> Leaves:
-        x, labels = _digits()
+        x, labels = pictures()
         z = x @ params["w"] + params.get("b", 0.0)
         e = np.exp(z - z.max(axis=1, keepdims=True))
         error = (e / e.sum(axis=1, keepdims=True) - np.eye(10)[labels]) / len(x)
@@ -123,7 +123,8 @@ class Softmax:
 
 
 @cache
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    """300 of the UCI digits, and what they are."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
