@@ -159,6 +159,25 @@ def test_amsgrad_in_place_is_none_of_the_other_readings():
     assert found([1.0, 0.0, 0.0, 0.0]).tolist() == [1.0] * 4
 
 
+def test_mars_leaves_vectors_to_adamw():
+    """Card C17: with their own decays and their own weight decay; matrices have none of these."""
+    rng = np.random.default_rng(3)
+    params = {"w": rng.normal(size=(3, 2)), "b": rng.normal(size=4)}
+    makes = {
+        "both": ss.mars(0.01, weight_decay=0.1, optimize_1d=False, weight_decay_1d=0.3),
+        "w": ss.mars(0.01, weight_decay=0.1),
+        "b": ss.adamw(0.01, beta1=0.9, beta2=0.95, weight_decay=0.3),
+    }
+    found = {}
+    for name, opt in makes.items():
+        p, state, noise = params, opt.init(params), np.random.default_rng(4)
+        for _ in range(20):
+            p, state = opt.step(p, {leaf: x + noise.normal(size=x.shape) for leaf, x in p.items()}, state)
+        found[name] = p
+    for leaf in params:
+        np.testing.assert_allclose(found["both"][leaf], found[leaf][leaf], rtol=0, atol=1e-14)
+
+
 def test_signs_of_zero_and_nan():
     """Cards 1 and C13: sign(0) is 0, and NaN stays NaN."""
     for opt in (ss.signum(1.0, beta=0.0), ss.lion(1.0), ss.tiger(1.0)):

@@ -21,5 +21,6 @@ CASES = [
         "amos_momentum",
         lambda ss: ss.amos(wave(0.2), beta=0.98, momentum=0.9, c=0.5, d=0.1),
         po("Amos", wave(0.2), beta=0.98, momentum=0.9, c_coef=0.5, d_coef=0.1, eps=1e-30),
+        problem="tensor",
     ),
 ]

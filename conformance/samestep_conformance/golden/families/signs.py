@@ -10,6 +10,7 @@ CASES = [
         "signum_decoupled",
         lambda ss: ss.signum(wave(0.02), beta=0.8, weight_decay=0.1),
         po("SignSGD", wave(0.02), momentum=0.8, weight_decay=0.1, weight_decouple=True),
+        tolerance=0.0,
     ),
     Case("signsgd", lambda ss: ss.signum(wave(0.02), beta=0.0), optax("sign_sgd", wave(0.02)), tolerance=0.0),
     Case("tiger", lambda ss: ss.tiger(), po("Tiger", 1e-3, weight_decay=0.0)),
