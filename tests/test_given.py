@@ -182,3 +182,40 @@ def test_a_global_norm_as_torch_has_it_just_below_the_bound_and_not_finite(form)
             wanted = [np.full(1, np.nan if form == "nan" else 0.0)] * 2
         for a, b in zip(ours, wanted, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-16, atol=0)
+
+
+def test_noise_of_the_caller_is_what_is_added():
+    """On every library, compiled, inside jit, recorded, in place, of complex leaves; by the step of add_noise alone."""
+    torch, rng = pytest.importorskip("torch"), np.random.default_rng(0)
+    opt, plain = ss.chain(ss.add_noise(0.25, seed=None), ss.adam(0.1)), ss.adam(0.1)
+    params = {"w": np.ones((2, 3), np.float32), "c": np.ones(2, np.complex64)}
+    noise = [{k: rng.laplace(size=p.shape).astype(np.float32) * p for k, p in params.items()} for _ in range(2)]
+    wanted, state = params, plain.init(params)
+    for t, z in enumerate(noise, start=1):
+        noisy = {k: g + np.float32(math.sqrt(0.25 / t**0.55)) * z[k] for k, g in params.items()}
+        wanted, state = plain.step(wanted, noisy, state)
+
+    def run(step, make, **options):
+        found = start = {k: make(p.copy()) for k, p in params.items()}
+        grads, state = {k: make(g.copy()) for k, g in params.items()}, opt.init(start)
+        for z in noise:
+            found, state = step(found, grads, state, noise={k: make(x) for k, x in z.items()}, **options)
+        for k, p in found.items():
+            p = p.detach() if isinstance(p, torch.Tensor) else p
+            np.testing.assert_allclose(np.asarray(p), wanted[k], rtol=3e-7)
+
+    run(opt.step, np.asarray, donate=True)
+    with ss.use_backend("numpy"):
+        run(opt.step, np.asarray)
+    run(opt.step, torch.from_numpy)
+    run(opt.step, lambda x: torch.from_numpy(x).requires_grad_())
+    run(jax.jit(opt.step), jax.numpy.asarray)
+    with pytest.raises(ss.HyperparameterError, match="'noise' cannot be overridden in a step"):
+        ss.chain(ss.add_noise(0.1), plain).step(params, params, plain.init(params), noise=params)
+
+    @ss.direction(noise=ss.zeros)
+    def another(u, noise):
+        return {"u": u + noise, "noise": u}
+
+    with pytest.raises(ss.ChainError, match=r"a step is given 'noise', which is a slot of another\(\), too: name that"):
+        ss.chain(ss.add_noise(0.1, seed=None), another(), ss.descend(0.1))

@@ -12,6 +12,7 @@ from samestep.errors import ChainError, DonationError, HyperparameterError, Leaf
 
 OPT = ss.adamw(1e-3)
 SVRG = ss.svrg(0.1, every=3)
+NOISY = ss.chain(ss.add_noise(0.1, seed=None), ss.sgd(0.1))
 
 
 def tree(path=None, value=None):
@@ -406,13 +407,30 @@ STEPS = {
     ),
     "second gradient None": (
         lambda: step(**refreshed({"x": tree(), "snapshot": tree("bias", None)})), TreeError,
-            "leaf 'layers.0.bias' has a gradient at one point only; in grads['snapshot'] it is None: give "
-            "both, or None for both",
+            "leaf 'layers.0.bias' is None in grads['snapshot'] alone: give both of a leaf that steps, or None for both",
+    ),
+    "a step without its noise": (
+        lambda: step(NOISY), HyperparameterError,
+            "this optimizer needs noise, an array for each leaf: write step(params, grads, state, noise=...)",
+    ),
+    "noise of a leaf without a gradient": (
+        lambda: step(NOISY, grads=tree("bias", None), noise=tree()), TreeError,
+            "leaf 'layers.0.bias' is None in grads alone: give both of a leaf that steps, or None for both",
+    ),
+    "one number for noise": (
+        lambda: step(NOISY, noise=1.0), TreeError,
+            "noise lacks leaf 'head': noise must be a nesting like the params, leaf by leaf (1 leaves against 3). Give "
+            "None for a leaf without a gradient, and nothing that the params lack.",
+    ),
+    "rows beside noise": (
+        lambda: step(NOISY, grads=tree("w", ss.RowSparse([0], ONE)), noise=tree()), LeafError,
+            "leaf 'layers.0.w' of grads is row-sparse, with the rows [0]: an optimizer that takes another array for "
+            "each leaf takes whole ones. Give an array, with zeros in the other rows.",
     ),
     "rows beside a snapshot": (
         lambda: step(**refreshed({"x": tree(), "snapshot": tree("w", ss.RowSparse([0], ONE))})), LeafError,
-            "leaf 'layers.0.w' of grads['snapshot'] is row-sparse, with the rows [0]: an optimizer of two "
-            "gradients takes both of whole leaves. Give an array, with zeros in the other rows.",
+            "leaf 'layers.0.w' of grads['snapshot'] is row-sparse, with the rows [0]: an optimizer that takes another "
+            "array for each leaf takes whole ones. Give an array, with zeros in the other rows.",
     ),
     "override as others call it": (
         lambda: step(learning_rate=0.1), HyperparameterError,
@@ -672,8 +690,8 @@ OTHERS = {
     ),
     "refresh by rows": (
         lambda: SVRG.refresh(tree(), tree("w", ss.RowSparse([0], ONE)), SVRG.init(tree())), LeafError,
-            "leaf 'layers.0.w' of full_grad is row-sparse, with the rows [0]: an optimizer of two "
-            "gradients takes both of whole leaves. Give an array, with zeros in the other rows.",
+            "leaf 'layers.0.w' of full_grad is row-sparse, with the rows [0]: an optimizer that takes another array "
+            "for each leaf takes whole ones. Give an array, with zeros in the other rows.",
     ),
     "refresh without a gradient": (
         lambda: SVRG.refresh(tree(), tree("bias", None), SVRG.init(tree())), LeafError,

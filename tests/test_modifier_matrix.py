@@ -109,7 +109,12 @@ def compare(names, row, start=START):
                 state = opt.refresh(params, points["snapshot"], state)
             grads = {point: gradients(at, n, bad and point == "x") for point, at in points.items()}
             told = grads if len(grads) > 1 else grads["x"]
-            new, state = opt.step(params, told, state, **{key: values[n] for key, values in given.items()})
+            new, state = opt.step(
+                params,
+                told,
+                state,
+                **{key: values(n, params) if callable(values) else values[n] for key, values in given.items()},
+            )
             expected = ref.step(params, grads["x"], grads.get("snapshot"))
             close(new, expected, f"step {n}", tolerance)
             for slot, value in ref.shown().items() if not halves else ():

@@ -87,7 +87,7 @@ class Bus:
             values[SECOND] = self.tracer.source("input", SECOND, ARRAY)
         accepted = keywords(function)
         result = function(*(values[name] for name in reads), **{k: v for k, v in hyper.items() if k in accepted})
-        allowed = {*writes, *(n for n, s in page.slots.items() if s.shape != "given")}
+        allowed = {*writes, *(n for n, s in page.slots.items() if not s.handed)}
         if not isinstance(result, dict) or set(result) - allowed:
             got = names(set(result) - allowed) if isinstance(result, dict) else type(result).__name__
             raise TraceError(
@@ -104,7 +104,7 @@ class Bus:
         for name, value in result.items():
             if name not in STATIC:
                 self._check(page, name, value.node)
-        written = {name: result[name] for name, spec in page.slots.items() if spec.shape != "given" and name in result}
+        written = {name: result[name] for name, spec in page.slots.items() if not spec.handed and name in result}
         for name, value in written.items():
             self._write(part, name, page.slots[name], value)
         self.u = self._shaped_like_leaf(result.get("u", self.u))
@@ -223,6 +223,8 @@ class Bus:
         if spec.shape == "given":
             self.givens.append(name)
             return self.tracer.source("given", name, HOST)
+        if spec.shape == "leaves":
+            return self.tracer.source("input", name, ARRAY)
         if spec.shape == "borrowed":
             if name not in self.outputs or not self.outputs[name].node.is_array:
                 raise TraceError(

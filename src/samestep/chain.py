@@ -75,6 +75,11 @@ class Chain:
             raise ChainError(
                 f"a slot cannot be called {names(taken)}: the state keeps its count there. Take another name"
             )
+        handed = {slot for part in self.parts for slot, spec in part.page.slots.items() if spec.shape == "leaves"}
+        if taken := handed & set(slots):
+            raise ChainError(
+                f"a step is given {names(sorted(taken))}, which is a slot of {slots[min(taken)]}, too: name that part"
+            )
         _ = self.numbers
 
     def _check_order(self) -> None:

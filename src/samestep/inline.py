@@ -214,10 +214,10 @@ def step(
                 "this step is recorded for derivatives, which need the old values later: write donate=False, "
                 "or call .detach() on what has a history"
             )
-        first, other = split(stepper, spec, leaves, grads, state)
+        first, others = split(stepper, spec, leaves, grads, state, overrides)
         given = trees.match(spec, first, "grads")
         plan = stepper.plan(spec, leaves, given, inline=True)
-        second = checked(plan, leaves, given, other)
+        second = checked(plan, leaves, given, others)
         slots = states.check_slots(state, plan, leaves, stepper.chains, plan.number_slots)
         checks.taken(plan, leaves, (given, *second.values()), slots)
         stepper.must_be_read(plan, overrides)

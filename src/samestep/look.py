@@ -12,7 +12,6 @@ from . import params as trees
 from . import state as states
 from .chain import Chain
 from .complexes import to_pairs
-from .page import SECOND
 from .plan import Batch, Plan
 
 
@@ -56,7 +55,7 @@ class Quick:
             bool(plan.batches)
             and len({batch.choice.backend.name for batch in plan.batches}) == 1
             and hasattr(plan.batches[0].choice.backend, "sight")
-            and not any(batch.complex or batch.scalars or SECOND in batch.program.arrays for batch in plan.batches)
+            and not any(batch.complex or batch.scalars or batch.program.handed for batch in plan.batches)
         )
 
     def look(self, params: Any, grads: Any, state: Any, donate: bool) -> Seen | None:

@@ -23,7 +23,7 @@ def checked(optimizer: Optimizer, overrides: dict[str, Any]) -> dict[str, Any]:
             chain.require(chain.numbers)
         optimizer.stepper.complete = True
         return {}
-    inputs = {s for c in chains for part in c.parts for s, spec in part.page.slots.items() if spec.shape == "given"}
+    inputs = {s for c in chains for part in c.parts for s, spec in part.page.slots.items() if spec.handed}
     known = {name for chain in chains for name in chain.hypers}
     found = {}
     for key, value in overrides.items():

@@ -18,6 +18,7 @@ from .slots import (
     full,
     full_gradient,
     given,
+    given_leaves,
     kept,
     last_params,
     ones,
@@ -39,6 +40,7 @@ __all__ = [
     "full",
     "full_gradient",
     "given",
+    "given_leaves",
     "gradient",
     "kept",
     "last_params",
@@ -235,10 +237,10 @@ def gradient(
         query: a page that gives the points at which the gradients of the next step are wanted, `x` and `snapshot`
             (each where it is another than p); a page reads the gradient at the second as `g_snapshot`.
         unscales: it takes a scale off the gradient, so no part before it may see how large that is.
-        **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, `given`, a number, the
-            name of one, a function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due;
-            `last_params`: a snapshot that needs no such gradient;
-            `borrowed`: the slot of this name of a part before it, to read and to write.
+        **slots: what it keeps: `zeros`, `ones`, `copy`, `full`, `rows`, `cols`, `scalar`, a number, the name of one, a
+            function of p; `full_gradient`, which `refresh` fills, and `stale`: whether that is due; `last_params`: a
+            snapshot that needs no such gradient; `borrowed`: the slot of this name of a part before it, to read and to
+            write. And what `step` is given by this name: `given`, a number, and `given_leaves`, an array for each leaf.
 
     >>> import samestep as ss
     >>> @ss.gradient()

@@ -148,7 +148,12 @@ class Plan:
     def read(self) -> frozenset[str]:
         """The run-time numbers and given inputs that some program reads."""
         nodes = [node for program in self.programs if program is not None for node in program.nodes]
-        return frozenset(str(node.attr) for node in nodes if node.op in ("number", "given"))
+        return self.handed.union(str(node.attr) for node in nodes if node.op in ("number", "given"))
+
+    @cached_property
+    def handed(self) -> frozenset[str]:
+        """The arrays that a step is given by name for some leaf."""
+        return frozenset().union(*(program.handed for program in self.programs if program is not None))
 
     @cached_property
     def awake(self) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .bus import ARRAY, Bus
 from .errors import ChainError, TraceError
-from .page import CLOCKS, SECOND, WRITES, Part, keywords
+from .page import CLOCKS, WRITES, Part, keywords
 from .trace.graph import Node, Program, reachable
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ def trace_point(chain: Chain, shape: tuple[int, ...], point: str) -> Program:
     """The program of a point: "eval", the parameters to evaluate at, or "x" or "snapshot" of a query."""
     bus = Bus(chain, shape)
     result, of = _evaluated(bus, chain) if point == "eval" else _queried(bus, chain, point)
-    nodes = reachable([result])
+    nodes, slots = reachable([result]), {"p", *chain.slot_names}
     for node in nodes:
-        if node.op in ("total", "given") or (node.op == "input" and node.attr in ("grad", SECOND)):
+        if node.op in ("total", "given") or (node.op == "input" and node.attr not in slots):
             what = {"total": "sum_over_params", "given": repr(node.attr)}.get(node.op, "the gradient")
             verb = "eval" if point == "eval" else "query"
             raise TraceError(

@@ -95,8 +95,8 @@ def refuse(spec: Any, leaves: Sequence[Any], grads: Any, what: str) -> None:
     for path, grad in zip(trees.paths(spec), found(spec, leaves, grads, {}) or (), strict=False):
         if isinstance(grad, RowSparse):
             raise LeafError(
-                f"{where(path)} of {what} is row-sparse, with the rows {grad.indices!r:.80}: an optimizer of two "
-                "gradients takes both of whole leaves. Give an array, with zeros in the other rows."
+                f"{where(path)} of {what} is row-sparse, with the rows {grad.indices!r:.80}: an optimizer that "
+                "takes another array for each leaf takes whole ones. Give an array, with zeros in the other rows."
             )
 
 

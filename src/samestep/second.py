@@ -1,4 +1,4 @@
-"""The second gradient of a step, at the snapshot: told apart from the first, and checked as that is."""
+"""The second gradient of a step, at the snapshot, and what else it is given for each leaf: checked as the first is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from . import checks, libraries, row_sparse
 from . import params as trees
-from .errors import StateError, TreeError, names, where
+from .errors import HyperparameterError, LeafError, StateError, TreeError, names, where
 from .page import SECOND
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 POINTS = {"x", "snapshot"}
 
 
-def split(stepper: Stepper, spec: Any, leaves: list, grads: Any, state: Any) -> tuple[Any, Any]:
-    """The gradient at x, and the one at the snapshot where this optimizer takes it."""
+def split(
+    stepper: Stepper, spec: Any, leaves: list, grads: Any, state: Any, overrides: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+    """The gradient at x, and what stands beside it: the one at the snapshot, and what parts are given for each leaf."""
+    others = {name: overrides[name] for name in stepper.leafwise if name in overrides}
+    for name, tree in {"grads": grads, **others}.items() if stepper.leafwise else ():
+        row_sparse.refuse(spec, leaves, tree, name)
     both = isinstance(grads, dict) and grads.keys() == POINTS
     if not stepper.second:
         given = trees.leaves_of(spec, grads) if both else []
@@ -27,7 +32,7 @@ def split(stepper: Stepper, spec: Any, leaves: list, grads: Any, state: Any) -> 
             raise TreeError(
                 "this optimizer takes one gradient, at x; got grads={'x': ..., 'snapshot': ...}: pass that of 'x' alone"
             )
-        return grads, None
+        return grads, others
     if not both:
         raise TreeError(
             "this optimizer takes two gradients of the same batch, at the points of query(params, state): "
@@ -44,28 +49,39 @@ def split(stepper: Stepper, spec: Any, leaves: list, grads: Any, state: Any) -> 
                     "state = opt.refresh(params, full_grad, state), with full_grad at "
                     "opt.query(params, state)['snapshot'], whenever opt.needs_refresh(state)"
                 )
-    return grads["x"], grads["snapshot"]
+    return grads["x"], {SECOND: grads["snapshot"], **others}
 
 
 def _shown(grads: Any) -> str:
     return f"a {type(grads).__name__} of {names(grads)}" if isinstance(grads, dict) else f"{type(grads).__name__}"
 
 
-def checked(plan: Plan, leaves: list, given: list, other: Any) -> dict[str, list]:
-    """The second gradient of each leaf, in the dtype of a slot; by its name, to stand beside the slots."""
-    if other is None:
-        return {}
-    paths = [leaf.path for leaf in plan.leaves]
-    found = trees.match(plan.spec, other, "grads['snapshot']")
-    checks.grads(paths, leaves, found)
-    for path, first, second in zip(paths, given, found, strict=True):
-        if (first is None) is not (second is None):
-            lacks = "x" if first is None else "snapshot"
-            raise TreeError(
-                f"{where(path)} has a gradient at one point only; in grads[{lacks!r}] it is None: give both, or None "
-                "for both"
-            )
-    return {SECOND: [None if x is None else in_slot_dtype(leaf, x) for leaf, x in zip(plan.leaves, found, strict=True)]}
+def checked(plan: Plan, leaves: list, given: list, others: dict[str, Any]) -> dict[str, list]:
+    """What is given for each leaf, in the dtype of a slot; by its name, to stand beside the slots."""
+    if lacking := plan.handed - others.keys():
+        name = min(lacking)
+        raise HyperparameterError(
+            f"this optimizer needs {name}, an array for each leaf: write step(params, grads, state, {name}=...)"
+        )
+    checked: dict[str, list] = {}
+    for name, tree in others.items():
+        label = "grads['snapshot']" if name == SECOND else name
+        found = trees.match(plan.spec, tree, label)
+        try:
+            checks.grads([leaf.path for leaf in plan.leaves], leaves, found)
+        except LeafError as error:
+            error.add_note(f"in {label}, which is as a gradient is")
+            raise
+        for leaf, first, second in zip(plan.leaves, given, found, strict=True):
+            if (first is None) is not (second is None):
+                lacks = label if second is None else "grads['x']" if name == SECOND else "grads"
+                raise TreeError(
+                    f"{where(leaf.path)} is None in {lacks} alone: give both of a leaf that steps, or None for both"
+                )
+        checked[name] = [
+            None if x is None else in_slot_dtype(leaf, x) for leaf, x in zip(plan.leaves, found, strict=True)
+        ]
+    return checked
 
 
 def in_slot_dtype(leaf: Leaf, array: Any, copy: bool = False) -> Any:

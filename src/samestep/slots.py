@@ -16,11 +16,11 @@ class Slot:
     """What a page keeps between steps, and how it starts.
 
     `shape` is "array" (the leaf's, or what `start` gives), "scalar" (one number per leaf), "number" (one in the state),
-    "given" (handed to `step` by name) or "borrowed" (an array of a part before it). `start(xp, p, hyper)` makes the
-    first value from p in its compute dtype.
+    "given" or "leaves" (handed to `step` by name, a number or an array for each leaf) or "borrowed" (an array of a part
+    before it). `start(xp, p, hyper)` makes the first value from p in its compute dtype.
     """
 
-    shape: Literal["array", "scalar", "number", "given", "borrowed"]
+    shape: Literal["array", "scalar", "number", "given", "leaves", "borrowed"]
     start: Any
     keep: bool = False  # `restart` leaves it alone unless it is named
     lasts: bool = False  # the `reset` of a gradient part leaves it alone
@@ -31,7 +31,12 @@ class Slot:
     @property
     def stored(self) -> bool:
         """Whether the state has it because of this part."""
-        return self.shape not in ("given", "borrowed")
+        return not self.handed and self.shape != "borrowed"
+
+    @property
+    def handed(self) -> bool:
+        """Whether a call of `step` gives it."""
+        return self.shape in ("given", "leaves")
 
 
 def _start_zeros(xp, p, hyper):
@@ -95,6 +100,7 @@ cols = Slot("array", _start_cols, shape_of=lambda shape: (*shape[:-2], 1, *shape
 full_gradient = Slot("array", _start_zeros, role="full")  # what `refresh` is given
 stale = Slot("number", 1.0, role="stale")  # not 0: `refresh` is due before the next step
 last_params = Slot("array", _start_copy, role="last")  # a snapshot that moves in every step
+given_leaves = Slot("leaves", None)  # an array for each leaf, which a call of `step` gives where the page reads it
 borrowed = Slot("borrowed", None, keep=True, lasts=True)  # the slot of this name that a part before it has written
 
 
@@ -164,6 +170,6 @@ def as_slot(spec: Any) -> Slot:
     if callable(spec):
         return Slot("array", _FromFunction(spec))
     raise ChainError(
-        "a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, full_gradient, stale, last_params, "
-        f"borrowed, a number, the name of one, or a function of p; got {spec!r}"
+        "a slot is zeros, ones, copy, full(name), rows, cols, scalar(x), given, given_leaves, full_gradient, stale, "
+        f"last_params, borrowed, a number, the name of one, or a function of p; got {spec!r}"
     )

@@ -38,6 +38,7 @@ class Stepper:
         self.chains = [branch.chain for branch in branches]
         parts = [part for chain in self.chains if chain is not None for part in chain.parts]
         self.second = any(chain.second for chain in self.chains if chain is not None)
+        self.leafwise = {s for part in parts for s, spec in part.page.slots.items() if spec.shape == "leaves"}
         self.declared = {s: spec for part in parts for s, spec in part.page.slots.items() if spec.shape == "given"}
         self.plans: OrderedDict[tuple, Plan] = OrderedDict()
         self.recent: tuple[Quick, ...] = ()
@@ -61,12 +62,14 @@ class Stepper:
                     return seen
         return None
 
-    def look(self, params: Any, leaves: list, spec: Any, grads: Any, state: Any, donate: bool) -> Seen:
+    def look(
+        self, params: Any, leaves: list, spec: Any, grads: Any, state: Any, donate: bool, overrides: dict[str, Any]
+    ) -> Seen:  # fmt: skip
         """Check everything and bind the arrays to a plan; nothing is written."""
-        first, other = split(self, spec, leaves, grads, state)
+        first, others = split(self, spec, leaves, grads, state, overrides)
         given = trees.match(spec, first, "grads")
         plan = self.plan(spec, leaves, given)
-        second = checked(plan, leaves, given, other)
+        second = checked(plan, leaves, given, others)
         seen = careful(plan, self.chains, leaves, given, second, state, donate)
         same_as = (backends.chosen(), type(params))
         if Quick.can(plan) and not any(q.plan is plan and q.same_as == same_as for q in self.recent):
@@ -172,7 +175,7 @@ class Stepper:
             with seen.plan.library.quiet():
                 return self.finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
-        by_rows = None if self.second else row_sparse.found(spec, leaves, grads, state)
+        by_rows = None if self.second or self.leafwise else row_sparse.found(spec, leaves, grads, state)
         if by_rows is not None:
             return row_sparse.step(self, leaves, spec, by_rows, state, donate, overrides)
         library = libraries.of_leaves(leaves)
@@ -185,7 +188,7 @@ class Stepper:
                 "or params of that library"
             )
         with library.quiet():
-            seen = self.look(params, leaves, spec, grads, state, donate)
+            seen = self.look(params, leaves, spec, grads, state, donate, overrides)
             return self.finish(seen, params, state, donate, overrides)
 
     def finish(self, seen: Seen, params: Any, state: Any, donate: bool, overrides: dict[str, Any]) -> tuple[Any, dict]:

@@ -85,6 +85,7 @@ def gives_up(most):
     return Stage("gradient", run)
 
 
+DRAWN = [{k: np.random.default_rng([n, ord(k)]).laplace(size=6) for k in "wb"} for n in range(STEPS + 1)]
 FOUND = [float(n in (2, 3, 11)) for n in range(STEPS + 1)]
 
 
@@ -223,6 +224,11 @@ ROWS = {
         lambda: [ss.adaptive_clip(0.1, min_unit_norm=0.8, unit_axis=-1)], gradient(adaptive_clip)
     ),
     "add_noise, another": before(lambda: [ss.add_noise(0.25, annealing=1.0, seed=2**40 + 7)], gradient(add_noise)),
+    "add_noise, the caller's": before(
+        lambda: [ss.add_noise(0.25, seed=None)],
+        gradient(lambda s, p, g, x: g + np.sqrt(0.25 / x.t**0.55) * DRAWN[x.n][x.k][: g.size].reshape(g.shape)),
+        noise=lambda n, params: {k: DRAWN[n][k][: p.size].reshape(p.shape) for k, p in params.items()},
+    ),
     "centralize, last axis": before(
         lambda: [ss.centralize(unit_axis=-1)],
         gradient(lambda s, p, g, x: g - g.mean(axis=0, keepdims=True) if g.ndim > 1 else g),

@@ -134,6 +134,11 @@ class Program:
         return tuple(str(n.attr) for n in self.nodes if n.op == "input")
 
     @cached_property
+    def handed(self) -> frozenset[str]:
+        """The array inputs that a call of `step` gives, beside the first gradient."""
+        return frozenset(self.arrays) - {"p", "grad", *self.slots}
+
+    @cached_property
     def free(self) -> bool:
         """Whether any array has another shape than the leaf: then the program is evaluated, not printed."""
         return any(n.is_array and not n.kind.full for n in self.nodes)
