@@ -185,7 +185,7 @@ def dadapt_adam(d0):
         s["d"] = max(d, s["N"] / ((1 - q) * total({k: abs(s["s", k]) for k in c.u})))
         c.u, c.lr = {k: s["m", k] / (sqrt(s["v", k]) + 1e-8) for k in c.u}, dl
 
-    return Stage("direction", run)
+    return Stage("direction", run, keeps=("d",))
 
 
 def distance(s, c):
@@ -413,7 +413,7 @@ def prodigy(d0):
         s["d"] = max(d, s["N"] / total({k: abs(s["s", k]) for k in c.u}))
         c.u, c.lr = {k: s["m", k] / (sqrt(s["v", k]) + s["d"] * 1e-8) for k in c.u}, dl
 
-    return Stage("direction", run)
+    return Stage("direction", run, keeps=("d", "p0"))
 
 
 def rectified(t, beta2=0.999):

@@ -90,7 +90,7 @@ def natasha(draw):
     return rule
 
 
-def mars(cautious):
+def mars(gamma, cautious):
     """Yuan et al. 2024, algorithm 2, exact: the difference is that of one batch between x_t and x_(t-1), x_0 = x_1.
 
     Part A 2, cautious: g is the gradient as the moments use it, and that is c.
@@ -100,7 +100,7 @@ def mars(cautious):
         found, last, m, v = [], x, 0, 0
         for t, i in enumerate(rows, start=1):
             g = batch(x, i)
-            c = g + 0.1 * 0.9 / (1 - 0.9) * (g - batch(last, i))
+            c = g + gamma * 0.9 / (1 - 0.9) * (g - batch(last, i))
             c = c / max(1, np.sqrt(np.sum(c * c)))
             m, v = 0.9 * m + 0.1 * c, 0.99 * v + 0.01 * c * c
             last, u = x, m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)
@@ -124,12 +124,12 @@ TWO = {  # name -> (how it is written with samestep, whether it takes a coin, th
     "mars_exact": (
         lambda ss: ss.mars(LR, beta1=0.9, gamma=0.1, weight_decay=0.1, exact=True),
         False,
-        mars(cautious=False),
+        mars(0.1, cautious=False),
     ),
     "mars_exact_cautious": (
-        lambda ss: ss.mars(LR, beta1=0.9, gamma=0.1, weight_decay=0.1, exact=True, cautious="none"),
+        lambda ss: ss.mars(LR, beta1=0.9, gamma=1.0, weight_decay=0.1, exact=True, cautious="none"),
         False,
-        mars(cautious=True),
+        mars(1.0, cautious=True),
     ),
     "natasha_random_l1_l2": (
         lambda ss: ss.natasha(LR, sigma=0.3, every=EVERY, parts=2, iterate="random", l1=L1, l2=L2),

@@ -18,7 +18,7 @@ from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..modifiers.decay import decay as decay_part
-from ..page import direction, nonnegative, positive, unit, zeros
+from ..page import direction, kept, nonnegative, positive, unit, zeros
 from ..slots import Slot
 from ..trace.namespace import sum_over_params
 from .adafactor import apply_update
@@ -28,7 +28,7 @@ def _first_d(xp, p, hyper):
     return hyper["d0"]
 
 
-@direction(m=zeros, v=zeros, s=zeros, d=Slot("number", _first_d), N=0.0, k=0.0)
+@direction(m=zeros, v=zeros, s=zeros, d=kept(Slot("number", _first_d)), N=0.0, k=0.0)
 def scale_by_dadapt_adam(
     u,
     m,
@@ -96,7 +96,7 @@ def dadapt_adam(
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays; slots `m`, `v`, `s` in the compute dtype, and the numbers `d`, `N`, and with
-    bias_correction `k`, the steps that changed anything.
+    bias_correction `k`, the steps that changed anything. `restart` keeps `d` unless it is named.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

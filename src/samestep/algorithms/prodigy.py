@@ -19,7 +19,7 @@ from array_api_compat import array_namespace
 from ..constructor import named
 from ..modifiers.decay import decay as decay_part
 from ..modifiers.descend import descend
-from ..page import copy, direction, nonnegative, positive, unit, zeros
+from ..page import copy, direction, kept, nonnegative, positive, unit, zeros
 from ..slots import Slot
 from ..trace.namespace import sum_over_params
 
@@ -28,7 +28,10 @@ def _first_d(xp, p, hyper):
     return hyper["d0"]
 
 
-@direction(m=zeros, v=zeros, s=zeros, p0=copy, d=Slot("number", _first_d), d_max=Slot("number", _first_d), N=0.0, k=0.0)
+FIRST = kept(Slot("number", _first_d))
+
+
+@direction(m=zeros, v=zeros, s=zeros, p0=kept(copy), d=FIRST, d_max=FIRST, N=0.0, k=0.0)
 def scale_by_prodigy(
     u,
     p,
@@ -104,7 +107,7 @@ def prodigy(
         maximize, cautious: climb instead of descend, False; mask the direction: False, "mean", "count" or "none".
 
     Params are floating arrays; slots `m`, `v`, `s`, `p0` in the compute dtype, and the numbers `d`, `d_max`, `N`, and
-    `k` with bias_correction, the steps that changed anything.
+    `k` with bias_correction, the steps that changed anything. `restart` keeps `p0`, `d`, `d_max` unless they are named.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

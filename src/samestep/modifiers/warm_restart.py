@@ -16,7 +16,8 @@ def warm_restart(t, *, every: count, reset: tuple | None = None):
     Args:
         every: steps from one restart to the next.
         reset: the slots that start again, as in the verb `restart`, which this is: with them go the others of their
-            part, and what hangs on `t`. None is all but those that are kept: averages, `p0` and `r` of dog.
+            part, and what hangs on `t`. None is all but those that are kept: averages, what dog, prodigy
+            and the like know of the distance.
 
     Schedules start again too, which makes a cosine one of warm restarts. `step` goes on.
 
