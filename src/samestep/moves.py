@@ -48,9 +48,9 @@ def _along(new: Node, u: Node, old: Node) -> bool:
     seen, stack = {old}, [new]
     while stack:
         node = stack.pop()
-        if node is u:
-            return True
-        if node not in seen:
+        if node not in seen:  # nor what p was, though a page may have made p of u alone
+            if node is u:
+                return True
             seen.add(node)
             stack.extend(node.args[1:] if node.op == "where" else node.args)
     return False
