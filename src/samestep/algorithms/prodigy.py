@@ -33,28 +33,10 @@ FIRST = kept(Slot("number", _first_d))
 
 @direction(m=zeros, v=zeros, s=zeros, p0=kept(copy), d=FIRST, d_max=FIRST, N=0.0, k=0.0)
 def scale_by_prodigy(
-    u,
-    p,
-    m,
-    v,
-    s,
-    p0,
-    d,
-    d_max,
-    N,
-    k,
-    *,
-    lr: nonnegative,
-    beta1: unit = 0.9,
-    beta2: unit = 0.999,
-    beta3: unit | None = None,
-    eps: positive = 1e-8,
-    d0: positive = 1e-6,
-    d_coef: positive = 1.0,
-    growth_rate: positive | None = None,
-    bias_correction: bool = False,
-    safeguard_warmup: bool = False,
-):
+    u, p, m, v, s, p0, d, d_max, N, k, *, lr: nonnegative, beta1: unit = 0.9, beta2: unit = 0.999,
+    beta3: unit | None = None, eps: positive = 1e-8, d0: positive = 1e-6, d_coef: positive = 1.0,
+    growth_rate: positive | None = None, bias_correction: bool = False, safeguard_warmup: bool = False,
+):  # fmt: skip
     """The direction of Prodigy, and its step size for what follows: help("samestep.algorithms.prodigy").
 
     Args:
