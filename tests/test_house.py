@@ -252,6 +252,34 @@ def test_importing_samestep_imports_no_framework():
     assert done.stdout.split() == []
 
 
+BACKENDS = {  # whose folder, which libraries, which names
+    "samestep_numba": {"numba", "llvmlite"},
+    "samestep_torch": {"torch", "torch-compile"},
+    "samestep_jax": {"jax", "jaxlib", "jax-jit"},
+    "samestep_cupy": {"cupy", "cupy_backends", "cuda-shim"},
+    "samestep_dask": {"dask"},
+}
+NAMED = set().union(BACKENDS, *BACKENDS.values(), {"array_api_strict"})
+CONVENTIONS = {"dialects.py", "clip.py"}  # which have such words for what a library does
+
+
+def strings(tree: ast.Module) -> set[str]:
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize("folder", ["samestep", *BACKENDS])
+def test_backends_are_asked_for_by_what_they_can_do(folder):
+    """Neither the core nor a backend names a backend, or imports one: what they offer each other are attributes."""
+    assert {path.parent.name for path in (ROOT / "backends").glob("*/__init__.py")} == set(BACKENDS)
+    own = BACKENDS.get(folder, set()) | {folder}
+    for path in FILES if folder == "samestep" else (ROOT / "backends" / folder).rglob("*.py"):
+        if folder == "samestep" and path.name in CONVENTIONS:
+            continue
+        tree = parse(path)
+        found = (imports(tree) | strings(tree)) & NAMED
+        assert found <= own, f"{relative(path)} names {sorted(found - own)}"
+
+
 # The decisions
 
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))

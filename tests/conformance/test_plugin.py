@@ -10,6 +10,7 @@ import pytest
 import samestep as ss
 from samestep.errors import SamestepError
 from samestep_conformance import conforms
+from samestep_conformance.suite import Wanted
 
 pytest_plugins = ["pytester"]
 BACKENDS = Path(__file__).with_name("otherstep.py")
@@ -94,7 +95,6 @@ def test_the_argument_alone_runs_the_suite_on_what_the_options_say(third_party):
     [
         ("--samestep-backend=none", "no backend is called 'none'"),
         ("--samestep-optimizer=none", "no optimizer of the suite is called 'none'"),
-        ("--samestep-dtype=int8", "dtypes are some of"),
     ],
 )
 def test_an_unknown_name_is_wrong_usage(pytester, option, message):
@@ -126,3 +126,8 @@ def test_pytest_starts_without_what_the_suite_needs():
 def test_what_cannot_be_checked_is_refused_at_once(optimizer, more, message):
     with pytest.raises(SamestepError, match=message):
         conforms(optimizer, **more)
+
+
+def test_a_dtype_of_the_command_line_is_one_of_the_suite():
+    with pytest.raises(SamestepError, match=r"dtypes are some of .* got \['int8'\]"):
+        Wanted().subjects(dtype=["int8"])

@@ -120,6 +120,10 @@ def fsdp(mesh):
             m.zero_grad()
     for name, p in params[0].items():
         torch.testing.assert_close(params[1][name].full_tensor(), p.detach(), rtol=1e-5, atol=1e-6)
+        for x in (states[1][slot][name] for slot in "mv"):
+            sharded = params[1][name]
+            assert (x.device_mesh, x.placements) == (sharded.device_mesh, sharded.placements)
+            assert x.placements[0].is_shard() and x.to_local().shape == sharded.to_local().shape
 
 
 def process(rank, port):

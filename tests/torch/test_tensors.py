@@ -9,6 +9,7 @@ import torch
 import samestep as ss
 from samestep import libraries
 from samestep.errors import BackendError, DonationError, LeafError
+from samestep_numba import Numba
 
 BACKENDS = ["torch", "numba"]
 each = pytest.mark.parametrize("backend", BACKENDS)
@@ -171,7 +172,7 @@ class Tagged(torch.Tensor):
     """A user's subclass, from a module that is not torch's."""
 
 
-def test_the_choice():
+def test_the_choice(monkeypatch):
     opt = ss.adamw(0.1)
     shown = ss.explain(opt, {"w": torch.ones(3), "h": torch.ones(3, dtype=torch.bfloat16)})
     assert shown.backend("w") == shown.backend("h") == "numba" and "torch" in str(shown)
@@ -180,6 +181,9 @@ def test_the_choice():
     assert ss.explain(ss.adafactor(), torch.ones(3, 4)).backend("") == "torch"
     with ss.use_backend("torch"):
         assert ss.explain(opt, torch.ones(3)).backend("") == "torch"
+    with monkeypatch.context() as patch:
+        patch.setattr(Numba, "missing", lambda self: "numba is not installed")
+        assert ss.explain(ss.adam(0.1), torch.ones(3)).backend("") == "torch"
     with ss.use_backend("numpy"), pytest.raises(BackendError, match="does not run on Tensor"):
         ss.explain(opt, torch.ones(3))
 
