@@ -99,7 +99,7 @@ class Bus:
         """Run a part of the chain."""
         page = part.page
         if page.unscales:
-            self.gradients.check_scale()
+            self.gradients.check_scale(page.__name__)
         result = self.run(part, page, page.function, WRITES[page.kind])
         for name, value in result.items():
             if name not in STATIC:

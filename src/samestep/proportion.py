@@ -24,22 +24,31 @@ class Gradients:
     def __init__(self, *gradients: Node) -> None:
         self.scaled = list(gradients)  # what a scale of the loss is on, and
         self.made: list[tuple[str, Node]] = []  # u, behind each page
-        self.keeper: str | None = None  # the first page that keeps something of it from step to step
+        self.keeper: str | None = None  # the first page that keeps something of it from step to step,
+        self.gatherer: str | None = None  # or from call to call, until there is a step
+        self.unscaled: str | None = None  # the page that has taken the scale off
 
     def take(self, page: str, u: Node, kept: Sequence[Node], when: Node | None) -> None:
-        """Take up a part; what one keeps that gates is of one step."""
-        if when is not None and self.keeper and any(node.op in ("total", "given") for node in reachable([when])):
+        """Take up a part. What one keeps that gates is of one step; but each call of it may be told to be skipped."""
+        asked = {node.op for node in reachable([] if when is None else [when])}
+        late = self.keeper if asked & {"total", "given"} else None
+        late = late or (self.gatherer if "given" in asked else None)
+        if late:
             raise TraceError(
-                f"it must stand before {self.keeper}, which has kept something of the gradient when the step is skipped"
+                f"it must stand before {late}, which has kept something of the gradient when the step is skipped"
             )
         self.made.append((page, u))
         if when is not None:
             self.scaled.extend(kept)
+            self.gatherer = self.gatherer or (page if kept else None)
         elif kept:
             self.keeper = self.keeper or page
 
-    def check_scale(self) -> None:
+    def check_scale(self, page: str) -> None:
         """Raise where u is not in proportion to a scale of the gradient."""
+        if self.unscaled:
+            raise TraceError(f"{self.unscaled} has taken the scale off the gradient, which has one: leave one out")
+        self.unscaled = page
         known = dict.fromkeys(self.scaled, 1.0)
         wrong = next((page for page, u in self.made if power(u, known) != 1), None)
         if wrong is not None:

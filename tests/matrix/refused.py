@@ -173,6 +173,14 @@ TABLE = [
         ordered=True,
     ),
     Refusal(
+        ("accumulate",),
+        ("unscale",),
+        "which has kept something of the gradient",
+        "found_inf is told of one gradient: of the call that steps alone, it would not see what is in the sum.",
+        ordered=True,
+    ),
+    Refusal(("loss_scaling",), ("unscale",), "which has one: leave one out", "A loss has one scale."),
+    Refusal(
         ("grokfast", "nesterov_estimate"),
         ("loss_scaling", "unscale"),
         "with a scale on what is not in proportion",

@@ -19,12 +19,11 @@ def unscale(u, grad_scale, found_inf, unscaled):
 
     `step` takes it, and whether to skip: step(params, grads, state, grad_scale=..., found_inf=...), numbers or 0-d
     arrays; found_inf may be left out, and skips where it is not 0. In jax.jit and torch.compile neither is fetched.
-    What follows counts the steps taken, the number `unscaled` of the state. Before it stands what is in proportion to
-    the gradient, such as `accumulate`, with one scale for all that it collects.
+    What follows counts the steps taken, the number `unscaled` of the state.
 
     Raises:
-        TraceError: at `init`, a part before it that sees the scale (clipping, noise, decay) or keeps that of another
-            step (grokfast, the full gradient of svrg).
+        TraceError: at `init`, a part before it that sees the scale (clipping, noise, decay), keeps that of another step
+            (grokfast, the full gradient of svrg), or collects what found_inf says to skip (`accumulate`).
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.unscale(), ss.sgd(1.0)), np.array([1.0])
@@ -64,7 +63,7 @@ def loss_scaling(
     the scale changed, and `unscaled`, the steps taken: those that what follows counts.
 
     Raises:
-        TraceError: at `init`, as for `unscale`.
+        TraceError: at `init`, as for `unscale`; but `accumulate` may stand before it, since it looks at the sum.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.loss_scaling(first_scale=4.0), ss.sgd(1.0)), np.array([1.0])
