@@ -173,6 +173,25 @@ def test_an_option_is_not_what_is_had_without(monkeypatch):
                 pytest.fail(f"{option} makes no difference", pytrace=False)
 
 
+def test_every_choice_has_a_row():
+    """Each word and each None that a modifier takes, and of each number one that is not its default."""
+    taken, told = {}, {}
+    for row in ALL.values():
+        for made in row.make():
+            for part in made.chains[0].parts if isinstance(made, ss.Optimizer) else [made]:
+                told[part.page] = part.page.hypers
+                for key, value in part.values:
+                    taken.setdefault((part.page, key), []).append(value)
+    for page, hypers in told.items():
+        for key, hyper in hypers.items():
+            values = taken.get((page, key), [])
+            wanted = {True, False} if hyper.type is bool else set(hyper.choices or ())
+            assert wanted <= set(values), f"{page.__name__} has no row for {key}={wanted.difference(values)}"
+            assert not hyper.optional or None in values, f"{page.__name__} has no row for {key}=None"
+            plain = hyper.required or hyper.default in wanted
+            assert plain or any(x != hyper.default for x in values), f"{page.__name__} has no row for another {key}"
+
+
 def test_the_recommended_order():
     """All that stands in a chain at once, as part C 2 has it."""
     compare(options.RECOMMENDED, OPTIMIZERS["adamw"])

@@ -238,12 +238,15 @@ ROWS = {
     "clip_by_global_norm, zero": before(
         lambda: [ss.clip_by_global_norm(1.0, nonfinite="zero")], Stage("gradient", clip_to_zero), bad=True
     ),
-    "clip_by_global_norm, nan": before(  # which is seen
-        lambda: [ss.clip_by_global_norm(1.0), ss.skip_nonfinite(None)],
-        Stage("gradient", modifiers.clip_by_global_norm),
-        Stage("gradient", modifiers.skip_nonfinite),
-        bad=True,
-    ),
+    **{
+        f"clip_by_global_norm, {form}": before(  # of which something is nan, and seen
+            lambda form=form: [ss.clip_by_global_norm(1.0, nonfinite=form), ss.skip_nonfinite(None)],
+            Stage("gradient", modifiers.clip_by_global_norm),
+            Stage("gradient", modifiers.skip_nonfinite),
+            bad=True,
+        )
+        for form in ("nan", "torch")
+    },
     "grokfast, faster": before(lambda: [ss.grokfast(0.5, 1.5, name="slow")], gradient(grokfast)),
     "loss_scaling, faster": before(
         lambda: [ss.loss_scaling(8.0, growth_factor=8.0, backoff_factor=0.25, growth_interval=2, name="amp")],
@@ -322,7 +325,9 @@ ROWS = {
         lambda: [ss.stochastic_rounding(seed=5)], Stage("update", stochastic_rounding)
     ),
 }
-SAME = ("clip_by_global_norm, scaled", "clip_by_global_norm, nan")  # numbers that do not overflow; and more parts
+SAME = (  # numbers that do not overflow, and more parts
+    *("clip_by_global_norm, scaled", "clip_by_global_norm, nan", "clip_by_global_norm, torch"),
+)
 RECOMMENDED = (
     *("skip_nonfinite", "accumulate", "grokfast", "flooding", "clip_by_global_norm", "centralize", "add_noise"),
     *("nesterov_estimate", "sign", "trust_ratio", "cautious", "decay, cautious", "lookahead", "ema", "swa"),
