@@ -99,7 +99,7 @@ class Bus:
         """Run a part of the chain."""
         page = part.page
         if page.unscales:
-            self.gradients.check_scale(page.__name__)
+            self.gradients.check_scale(page)
         result = self.run(part, page, page.function, WRITES[page.kind])
         for name, value in result.items():
             if name not in STATIC:
@@ -120,7 +120,7 @@ class Bus:
         self.h0 = self.h0 if "h0" in page.slots else result.get("h0", self.h0)
         if page.kind == "gradient":
             arrays = [self.inputs[part.qualify(n)].node for n in written if page.slots[n].shape in ("array", "scalar")]
-            self.gradients.take(page.__name__, self.u.node, arrays, result["when"].node if "when" in result else None)
+            self.gradients.take(page, self.u.node, arrays, result["when"].node if "when" in result else None)
             self.steer(page, result)
             self.g = self.u
         if page.kind == "direction":

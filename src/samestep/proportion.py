@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .errors import TraceError
+from .page import SECOND, Page
 from .trace.graph import Node, reachable
 
 LINEAR = ("negative", "abs", "sum", "max", "min", "sum_axis", "mean_axis", "max_axis", "min_axis", "total")
@@ -23,12 +24,12 @@ class Gradients:
 
     def __init__(self, *gradients: Node) -> None:
         self.scaled = list(gradients)  # what a scale of the loss is on, and
-        self.made: list[tuple[str, Node]] = []  # u, behind each page
+        self.made: list[tuple[Page, Node]] = []  # u, behind each page
         self.keeper: str | None = None  # the first page that keeps something of it from step to step,
         self.gatherer: str | None = None  # or from call to call, until there is a step
         self.unscaled: str | None = None  # the page that has taken the scale off
 
-    def take(self, page: str, u: Node, kept: Sequence[Node], when: Node | None) -> None:
+    def take(self, page: Page, u: Node, kept: Sequence[Node], when: Node | None) -> None:
         """Take up a part. What one keeps that gates is of one step; but each call of it may be told to be skipped."""
         asked = {node.op for node in reachable([] if when is None else [when])}
         late = self.keeper if asked & {"total", "given"} else None
@@ -40,20 +41,26 @@ class Gradients:
         self.made.append((page, u))
         if when is not None:
             self.scaled.extend(kept)
-            self.gatherer = self.gatherer or (page if kept else None)
+            self.gatherer = self.gatherer or (page.__name__ if kept else None)
         elif kept:
-            self.keeper = self.keeper or page
+            self.keeper = self.keeper or page.__name__
 
-    def check_scale(self, page: str) -> None:
+    def check_scale(self, page: Page) -> None:
         """Raise where u is not in proportion to a scale of the gradient."""
         if self.unscaled:
             raise TraceError(f"{self.unscaled} has taken the scale off the gradient, which has one: leave one out")
-        self.unscaled = page
+        self.unscaled = page.__name__
         known = dict.fromkeys(self.scaled, 1.0)
         wrong = next((page for page, u in self.made if power(u, known) != 1), None)
+        if wrong is not None and SECOND in wrong.reads:
+            raise TraceError(
+                f"{wrong.__name__} takes a gradient that was kept at a snapshot, with the scale of that time: divide "
+                "the gradients by the scale before the step"
+            )
         if wrong is not None:
             raise TraceError(
-                f"it must stand before {wrong}, which makes of a gradient with a scale on what is not in proportion"
+                f"it must stand before {wrong.__name__}, which makes of a gradient with a scale on what is not in "
+                "proportion"
             )
 
 

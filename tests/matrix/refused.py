@@ -38,37 +38,37 @@ TABLE = [
     Refusal(
         DIRECTIONS,
         ("amos",),
-        "takes no direction part",
+        "its decay is made of its step",
         "api.md, Chain. Its decay is derived from the size of its own step (Tian, Parikh, 2022).",
     ),
     Refusal(
         DIRECTIONS,
         ("ftrl",),
-        "takes no direction part",
+        "z sums the gradients and p is solved from z",
         "api.md, Chain. z is the sum of all gradients, and p the argmin of it: what is no gradient has no place in it.",
     ),
     Refusal(
         DIRECTIONS,
         ("madgrad",),
-        "takes no direction part",
+        "it averages all gradients so far",
         "Dual averaging, as ftrl: s and n are sums of gradients and of their squares, from the first one on.",
     ),
     Refusal(
         DIRECTIONS,
         ("katyusha", "l_katyusha"),
-        "takes no direction part",
+        "its point of query and its momentum are made for the gradient itself",
         "api.md, Chain. The gradient is taken between p, z and the snapshot, with weights that fit z's own step.",
     ),
     Refusal(
         DIRECTIONS,
         ("natasha",),
-        "takes no direction part",
+        "it retracts to a centre among its own steps",
         "Each sub-epoch ends at the mean of its own iterates, which are those of the reduced gradient.",
     ),
     Refusal(
         DIRECTIONS,
         FREE,
-        "takes no direction part",
+        "it moves z by the gradient at p and averages",
         "api.md, Chain. z moves by the gradient at p, a mean of z and x: the proof of the average is of gradients.",
     ),
     Refusal(
@@ -190,7 +190,7 @@ TABLE = [
     Refusal(
         ("loss_scaling", "unscale"),
         (*SNAPSHOTS, *TAKEN),
-        "with a scale on what is not in proportion",
+        "kept at a snapshot, with the scale of that time",
         "The full gradient has the scale of its refresh, and those of a batch that of their step.",
     ),
     Refusal(
