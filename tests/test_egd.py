@@ -108,6 +108,11 @@ def test_what_would_be_ignored_is_refused():
         (lambda: ss.adafactor(warmup_init=True, relative_step=False), "'warmup_init' would change nothing"),
         (lambda: ss.adafactor(fixed_scale=0.05, momentum_on="direction"), "'fixed_scale', 'momentum_on' would change"),
         (lambda: ss.adafactor(eps2=0.1, scale_parameter=False), "'eps2' would change nothing"),
+        (lambda: ss.mars(beta1_1d=0.8, weight_decay_1d=0.0), "'beta1_1d', 'weight_decay_1d' would change nothing"),
+        (lambda: ss.mars(g_prev0="zeros", exact=True), "'g_prev0' would change nothing"),
+        (lambda: ss.dog(init="distance", first=1.0, reps_rel=0.1), "'reps_rel' would change nothing"),
+        (lambda: ss.sm3(falling=True), "falling goes with beta"),
+        (lambda: ss.ademamix(alpha_warmup=-1), "alpha_warmup must be at least 0"),
     ):
         with pytest.raises(ss.HyperparameterError, match=message):
             make()

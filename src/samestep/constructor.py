@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from .arguments import fitted
 from .compose import chain
 from .dialects import DIALECTS, spoken
-from .errors import HyperparameterError
+from .errors import HyperparameterError, names
 from .hypers import Hyper, declared
 from .modifiers.cautious import Masks, masked
 from .modifiers.maximize import negate
@@ -72,6 +72,14 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
         return constructor
 
     return decorate
+
+
+def refuse_idle(constructor: Callable[..., Optimizer], off: Mapping[str, tuple[bool, Any]]) -> None:
+    """Refuse arguments that are given beside others which leave them without effect: name -> (whether, the value)."""
+    usual = inspect.signature(constructor).parameters
+    idle = [name for name, (without, value) in off.items() if without and value != usual[name].default]
+    if idle:
+        raise HyperparameterError(f"{names(idle)} would change nothing beside the other arguments")
 
 
 def _signature(own: Any, added: dict[str, Hyper]) -> inspect.Signature:

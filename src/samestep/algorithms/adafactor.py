@@ -12,8 +12,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..constructor import named
-from ..errors import HyperparameterError, names
+from ..constructor import named, refuse_idle
 from ..factored import LAST, clipped, first, is_factored, largest, means, over_root, rms
 from ..modifiers.decay import decay_if
 from ..page import count, direction, nonnegative, positive, unit, update, zeros
@@ -110,11 +109,9 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
     >>> {slot: getattr(x, "shape", x) for slot, x in ss.adafactor().init(np.ones((3, 2))).items()}
     {'step': 0, 'rows': (3, 1), 'cols': (1, 2)}
     """
-    falls, scaled, usual = hyper["relative_step"], hyper["scale_parameter"], scale_by_adafactor.hypers
+    falls, scaled = hyper["relative_step"], hyper["scale_parameter"]
     off = {"warmup_init": not falls, "fixed_scale": scaled, "eps2": not scaled, "momentum_on": not beta1}
-    idle = [k for k, v in off.items() if v and hyper[k] != usual[k].default]
-    if idle:
-        raise HyperparameterError(f"{names(idle)} would change nothing beside the other arguments")
+    refuse_idle(adafactor, {name: (without, hyper[name]) for name, without in off.items()})
     part = scale_by_adafactor(lr=lr, beta1=None if beta1 == 0 else beta1, **hyper)
     independent = hyper["decay"] == "independent"  # else by the chain's lr, which the part gives if "relative"
     return [part, decay_if(weight_decay, "independent" if independent else "decoupled"), apply_update()]

@@ -15,6 +15,7 @@ from ..constructor import named
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
 from ..page import direction, nonnegative, unit, zeros
+from .schedule_free import steps
 
 
 @direction(m=zeros, m_slow=zeros, v=zeros)
@@ -29,8 +30,8 @@ def scale_by_ademamix(
     beta2: unit = 0.999,
     beta3: unit = 0.9999,
     alpha: nonnegative = 5.0,
-    alpha_warmup: int = 0,
-    beta3_warmup: int = 0,
+    alpha_warmup: steps = 0,
+    beta3_warmup: steps = 0,
     eps: nonnegative = 1e-8,
 ):
     """The direction of AdEMAMix; its equations and source: help("samestep.algorithms.ademamix").

@@ -12,7 +12,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..constructor import named
+from ..constructor import named, refuse_idle
 from ..errors import HyperparameterError
 from ..modifiers.decay import decay
 from ..modifiers.descend import descend
@@ -95,7 +95,7 @@ def dog(
     the scalars `leaf_r` and `leaf_G` of each leaf.
 
     Raises:
-        HyperparameterError: an unknown name, a number outside its domain, or `first` without its init.
+        HyperparameterError: an unknown name, a number outside its domain, `first` without its init, reps_rel with it.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.dog(reps_rel=0.1, eps=0.0), np.array([3.0, 4.0])
@@ -104,5 +104,6 @@ def dog(
     """
     if (init == "heuristic") != (first is None):
         raise HyperparameterError('first goes with init="distance" or "learning_rate", which need it')
+    refuse_idle(dog, {"reps_rel": (init != "heuristic", hyper["reps_rel"])})
     shrink = decay(weight_decay, mode="coupled") if weight_decay else None
     return [shrink, scale_by_dog(init=init, first=first, **hyper), descend(lr)]

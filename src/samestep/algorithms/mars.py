@@ -15,7 +15,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..constructor import named
+from ..constructor import named, refuse_idle
 from ..modifiers.descend import descend
 from ..modifiers.variance_reduced import at_snapshot
 from ..page import direction, gradient, last_params, nonnegative, unit, update, zeros
@@ -100,13 +100,16 @@ def mars(
     Params are floating arrays of any shape; slots `m`, `v`, `g_prev`, or exact `snapshot`, in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or one that others leave without effect.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.mars(0.5, eps=0.0), np.array([1.0, -1.0])
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(6)
     array([ 0.5, -0.5])
     """
+    own = {"beta1_1d": hyper["beta1_1d"], "beta2_1d": hyper["beta2_1d"], "weight_decay_1d": weight_decay_1d}
+    off = {name: (optimize_1d, value) for name, value in own.items()} | {"g_prev0": (exact, hyper["g_prev0"])}
+    refuse_idle(mars, off)
     apart = weight_decay_1d if not optimize_1d else None
     decayed = weight_decay or apart
     shrink = mars_decay(weight_decay=weight_decay, weight_decay_1d=apart, optimize_1d=optimize_1d) if decayed else None

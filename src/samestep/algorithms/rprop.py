@@ -9,16 +9,12 @@ which forgets the gradient where its sign has changed and takes no step back.
     p <- p - e sign(g_prev)
 """
 
-from typing import Annotated
-
 from array_api_compat import array_namespace
 
 from ..constructor import named
 from ..errors import HyperparameterError
-from ..hypers import Domain
+from ..hypers import at_least_one
 from ..page import full, nonnegative, positive, unit, update, zeros
-
-at_least_one = Annotated[float, Domain("at least 1", lambda x: x >= 1)]
 
 
 @update(e=full("lr"), g_prev=zeros)
