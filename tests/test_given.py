@@ -210,6 +210,14 @@ def test_noise_of_the_caller_is_what_is_added():
     run(opt.step, torch.from_numpy)
     run(opt.step, lambda x: torch.from_numpy(x).requires_grad_())
     run(jax.jit(opt.step), jax.numpy.asarray)
+    some = ss.groups(
+        {"c": opt, "f": ss.freeze()}, default=plain
+    )  # one is given for every leaf; who wants none has none
+    start = {"c": params["c"], "f": params["w"].copy(), "w": params["w"]}
+    three = {"c": noise[0]["c"], "f": start["f"], "w": None}
+    found, after = some.step(start, {**start, "f": None}, some.init(start), noise=three)
+    found, after = some.step(found, {**start, "c": None}, after, noise={**three, "c": noise[1]["c"]})
+    assert after["step"] == {"c": 1, "f": None, "w": 2} and not np.array_equal(found["c"], start["c"])
     with pytest.raises(ss.HyperparameterError, match="'noise' cannot be overridden in a step"):
         ss.chain(ss.add_noise(0.1), plain).step(params, params, plain.init(params), noise=params)
 

@@ -413,9 +413,9 @@ STEPS = {
         lambda: step(NOISY), HyperparameterError,
             "this optimizer needs noise, an array for each leaf: write step(params, grads, state, noise=...)",
     ),
-    "noise of a leaf without a gradient": (
-        lambda: step(NOISY, grads=tree("bias", None), noise=tree()), TreeError,
-            "leaf 'layers.0.bias' is None in grads alone: give both of a leaf that steps, or None for both",
+    "a leaf without its noise": (
+        lambda: step(NOISY, noise=tree("bias", None)), TreeError,
+            "leaf 'layers.0.bias' is None in noise alone: give both of a leaf that steps, or None for both",
     ),
     "one number for noise": (
         lambda: step(NOISY, noise=1.0), TreeError,

@@ -72,9 +72,12 @@ def checked(plan: Plan, leaves: list, given: list, others: dict[str, Any]) -> di
         except LeafError as error:
             error.add_note(f"in {label}, which is as a gradient is")
             raise
-        for leaf, first, second in zip(plan.leaves, given, found, strict=True):
-            if (first is None) is not (second is None):
-                lacks = label if second is None else "grads['x']" if name == SECOND else "grads"
+        for leaf, program, first, second in zip(plan.leaves, plan.programs, given, found, strict=True):
+            wanted = name == SECOND or (program is not None and name in program.handed)
+            lacks = label if first is not None and second is None and wanted else None
+            if name == SECOND and first is None and second is not None:
+                lacks = "grads['x']"
+            if lacks is not None:
                 raise TreeError(
                     f"{where(leaf.path)} is None in {lacks} alone: give both of a leaf that steps, or None for both"
                 )
