@@ -168,6 +168,13 @@ def test_sigma_telescopes_under_a_schedule():
     greedy = run(ss.mirror_descent(wave(0.5), rule=rule))
     assert apart(greedy, run(ss.ftrl_proximal(wave(0.5), rule=rule))) <= 1e-13
     assert apart(greedy, run(ss.ftrl_proximal(wave(0.5), rule=rule, framework_sigma=True))) > 0.1
+    page = run(ss.ftrl(wave(0.5), beta=wave(1.0)))
+    assert apart(page, run(ss.mirror_descent(wave(0.5), rule=ss.rules.adagrad(eps=wave(1.0))))) <= 1e-13
+    n = 0.0
+    power = lambda count: -0.3 - 0.1 * (count % 3)  # noqa: E731
+    for t, ((w, *_), (new, g, _)) in enumerate(itertools.pairwise(run(ss.ftrl(0.1, lr_power=power)))):
+        n = n + g * g
+        assert np.abs(new - w + np.where(n > 0, 0.1 * g * (n + (n == 0)) ** power(t), 0.0)).max() <= 1e-12
     constant = run(ss.ftrl_proximal(0.5, rule=rule, framework_sigma=True))
     assert apart(run(ss.mirror_descent(0.5, rule=rule)), constant) <= 1e-13
 

@@ -1,4 +1,8 @@
-"""SC-AdaGrad and SC-RMSprop of arXiv 1706.05507, which no package has; in plain NumPy (part B 7)."""
+"""SC-AdaGrad and SC-RMSprop of arXiv 1706.05507, which no package has; in plain NumPy (part B 7).
+
+The authors' Keras file (mmahesh/variants-of-rmsprop-and-adagrad, new_optimizers.py at 0acf67e) has the same lines and
+the defaults of our pages; its `decay` has no effect.
+"""
 
 import numpy as np
 

@@ -6,7 +6,8 @@ McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, https://d
     z <- z + g - sigma_t p
     p <- 0 where |z| <= l1_t, else -(z - sign(z) l1_t) / (1/eta_t + l2_t)
 
-The paper writes sigma for a constant lr. Here it telescopes under any schedule: without l1, l2 the steps are AdaGrad's.
+The paper writes sigma for a constant lr. Here it telescopes under any schedule, of beta and lr_power too: without l1
+and l2 the steps are AdaGrad's.
 A handbook has s / (1 + l2_t s) for the inverse of the last denominator, s = 1/eta_t, which is right of s = eta_t.
 Here l1_t = l1, l2_t = l2; what other schedules of them are is in `samestep.ftrl_proximal`, and so is any other rule.
 """
@@ -38,16 +39,12 @@ def _centre(p, *, lr, lr_power, beta, l2, l2_form, initial_accumulator, l2_sched
     alone="z sums the gradients and p is solved from z, so a direction before it would be summed in their place",
     z=_centre,
     n=full("initial_accumulator"),
-    lr_prev=Slot("number", lambda xp, p, hyper: hyper["lr"]),
+    lr_prev="lr",
+    beta_prev="beta",
+    power_prev=Slot("number", lambda xp, p, hyper: -0.5 if hyper["lr_power"] is None else hyper["lr_power"]),
 )
 def ftrl_step(
-    u,
-    p,
-    z,
-    n,
-    lr_prev,
-    t,
-    *,
+    u, p, z, n, lr_prev, beta_prev, power_prev, t, *,
     lr: positive,
     lr_power: nonpositive | None = None,
     beta: nonnegative = 0.0,
@@ -60,7 +57,7 @@ def ftrl_step(
     l2_schedule: Curvatures = "fixed",
     framework_sigma: bool = False,
     z0: Literal["prox", "zeros"] = "prox",
-):
+):  # fmt: skip
     """The step of FTRL-Proximal; its equations and source: help("samestep.algorithms.ftrl").
 
     Args:
@@ -71,13 +68,17 @@ def ftrl_step(
     >>> ss.chain(ss.ftrl_step(lr=0.1, l1=1.0)) == ss.ftrl(0.1, l1=1.0)
     True
     """
-    before, after = _power(n, lr_power), _power(n + u * u, lr_power)
+    root, after = lr_power is None, _power(n + u * u, lr_power)
     inverse = (beta + after) / lr
-    sigma = (after - before) / lr if framework_sigma else inverse - (beta + before) / lr_prev
+    if framework_sigma:
+        sigma, last = (after - _power(n, lr_power)) / lr, {}
+    else:
+        sigma = inverse - (beta_prev + _power(n, None if root else power_prev)) / lr_prev
+        last = {"lr_prev": lr, "beta_prev": beta} | ({} if root else {"power_prev": lr_power})
     sigma, curve = lazy_l2(l2_schedule, t, 2 * l2 if l2_form == "whole" else l2, inverse, sigma)
     z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
     moved = minimum(p if z0 == "prox" else None, z, curve, l1=penalty(l1_schedule, t, lr, inverse) * l1)
-    return {"p": moved, "z": z, "n": n + u * u, **({} if framework_sigma else {"lr_prev": lr})}
+    return {"p": moved, "z": z, "n": n + u * u, **last}
 
 
 @named(ftrl_step)
@@ -103,7 +104,8 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
     Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0. Vowpal
     Wabbit's --ftrl_alpha, --ftrl_beta, --l1 and --l2 are lr, beta, l1 and l2 with z0="zeros"; it has 0.005 and 0.1.
 
-    Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the number `lr_prev`.
+    Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the numbers `lr_prev`,
+    `beta_prev` and, beside another power than the root, `power_prev`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.
