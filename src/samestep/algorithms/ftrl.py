@@ -68,13 +68,13 @@ def ftrl_step(
     >>> ss.chain(ss.ftrl_step(lr=0.1, l1=1.0)) == ss.ftrl(0.1, l1=1.0)
     True
     """
-    root, after = lr_power is None, _power(n + u * u, lr_power)
+    after = _power(n + u * u, lr_power)
     inverse = (beta + after) / lr
     if framework_sigma:
         sigma, last = (after - _power(n, lr_power)) / lr, {}
     else:
-        sigma = inverse - (beta_prev + _power(n, None if root else power_prev)) / lr_prev
-        last = {"lr_prev": lr, "beta_prev": beta} | ({} if root else {"power_prev": lr_power})
+        sigma = inverse - (beta_prev + _power(n, None if lr_power is None else power_prev)) / lr_prev
+        last = {"lr_prev": lr, "beta_prev": beta} | ({} if lr_power is None else {"power_prev": lr_power})
     sigma, curve = lazy_l2(l2_schedule, t, 2 * l2 if l2_form == "whole" else l2, inverse, sigma)
     z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
     moved = minimum(p if z0 == "prox" else None, z, curve, l1=penalty(l1_schedule, t, lr, inverse) * l1)
