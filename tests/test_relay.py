@@ -11,7 +11,6 @@ import samestep as ss
 from samestep_conformance import checks
 from samestep_conformance.arrays import FACTORED, Feed, asked, host, moved, params
 from samestep_conformance.feeding import fed
-from samestep_conformance.golden.families import CASES
 from samestep_conformance.programs import optimizers
 from samestep_conformance.runs import exactness, flushed, run
 
@@ -24,14 +23,12 @@ SHAPES = {
 
 
 def exact():
-    """One case for each structure and options whose class is exact, and some that no package has."""
+    """Of the optimizers of the suite one for each structure and options whose class is exact."""
     found = {}
-    for case in CASES:
-        optimizer = case.ours(ss)
+    for name, optimizer in optimizers().items():
         if exactness(optimizer, FACTORED) == "exact":
-            found.setdefault(optimizer.chains[0].structure, case)
-    more = ("svrg_random", "l_katyusha", "natasha")  # two gradients a step, a coin, a refresh
-    return {case.name: case.ours(ss) for case in found.values()} | {name: optimizers()[name] for name in more}
+            found.setdefault(tuple(chain and chain.structure for chain in optimizer.chains), name)
+    return {name: optimizers()[name] for name in found.values()}
 
 
 PROGRAMS = exact()

@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 import textwrap
+from html import escape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -129,6 +130,7 @@ def test_a_run_that_passes(capsys, tmp_path):
     page = files["html"].read_text()
     assert not re.search(r"src=|href=|@import|url\(|https?:", page), "it needs nothing from elsewhere"
     assert page.count("<details") == page.count("</details>") == 6 and "adamw, strict, float32: passed" in page
+    assert "<li>it reduces over axes" in page and f"<td>{np.__version__}</td>" in page
 
 
 def _holds_json(found):
@@ -140,7 +142,8 @@ def _holds_json(found):
         "optimizer": "adamw", "backend": "strict", "dtype": "float32", "class": "exact", "status": "passed",
         "reason": "", "ulps": 0.0, "step": None, "checks": [],
     }  # fmt: skip
-    assert rows["muon", "cuda-shim"]["status"] == "left out" and not rows["muon", "cuda-shim"]["checks"]
+    left = rows["muon", "cuda-shim"]
+    assert left["status"] == "left out" and "it reduces over axes" in left["reason"] and not left["checks"]
     strict, numpy = ({c["check"]: c for c in rows["adamw", name]["checks"]} for name in ("strict", "numpy"))
     assert strict["same bits"]["status"] == "passed" and numpy["same bits"]["status"] == "left out"
     assert numpy["matches the reference"]["message"] == "the recorded trajectories are float64"
@@ -156,6 +159,7 @@ def _holds_junit(root):
         assert len(cases) == int(found.get("tests")) and float(found.get("time")) >= 0
         assert sum(case.find("skipped") is not None for case in cases) == int(found.get("skipped"))
         assert all(case.get("classname") and case.get("name") and case.get("time") for case in cases)
+        assert all(case.find("skipped").get("message") for case in cases if case.find("skipped") is not None)
     assert root.get("failures") == "0" and int(root.get("tests")) == sum(int(found.get("tests")) for found in root)
 
 
@@ -167,10 +171,12 @@ def test_a_run_that_fails(capsys, tmp_path, install):
     out = capsys.readouterr().out
     assert re.search(r"lion +│ exact +│ FAILED \S+ ULP in step 1 \[1\]", out)
     assert f"[1] lion-{backend.name}-float64: same bits: step 1, params ({backend.name} against numpy), leaf" in out
+    text = page.read_text()
+    assert f"<li>lion-{backend.name}-float64: same bits: step 1, params" in text and "<code>step 1, params" in text
     root = ElementTree.fromstring(junit.read_text())
     failures = root.findall("testsuite/testcase/failure")
     assert len(failures) == int(root.get("failures")) > 0 and failures[0].get("type") == "Difference"
-    assert "entries differ" in failures[0].text and '<td class="failed">' in page.read_text()
+    assert "entries differ" in failures[0].text and '<td class="failed">' in text
 
 
 def test_what_xml_and_html_cannot_hold_is_written_otherwise():
@@ -213,6 +219,13 @@ def test_a_place_says_what_each_dtype_came_to(cells, text):
     assert matrix.at("adam", "torch") == (status, text)
     several = "in float32 and float64; what names none of them holds for each"
     assert matrix.title.endswith(several if len(cells) > 1 else "check, in float32")
+
+
+def test_what_is_stated_of_a_backend_is_in_every_report():
+    cells = [suite.Cell(suite.Subject("adam", None, "jax-jit", "float32"), "exact", "not now")]
+    said = report.Matrix(cells).remarks()["jax-jit, stated exceptions"]
+    assert said.startswith("subnormals: ") and escape(said) in report.to_html(cells)
+    assert set(report.to_json(cells)["stated exceptions"]) == {"jax-jit"}
 
 
 def test_what_an_interrupted_run_did_not_reach(capsys, monkeypatch):
