@@ -1,7 +1,7 @@
 """More optimizers that treat every coordinate alone."""
 
 from ..case import Case
-from ..oracles import keras, maker, optax, po, timm, torch
+from ..oracles import call, keras, maker, optax, po, timm, torch
 from ..problem import wave
 
 adabound, torch_optimizer = maker("adabound"), maker("torch_optimizer")
@@ -41,7 +41,16 @@ CASES = [
         lambda ss: ss.yogi(wave(0.02), beta1=0.8, beta2=0.9, eps=1e-4, initial_accumulator=0.1, weight_decay=0.1),
         torch_optimizer("Yogi", wave(0.02), betas=(0.8, 0.9), eps=1e-4, initial_accumulator=0.1, weight_decay=0.1),
     ),
-    Case("yogi_optax", lambda ss: ss.yogi(wave(0.02)), optax("yogi", wave(0.02))),
+    Case(
+        "yogi_optax",
+        lambda ss: ss.yogi(wave(0.02), weight_decay=0.1, decay="decoupled"),
+        optax(
+            "chain",
+            call("optax.scale_by_yogi"),
+            call("optax.add_decayed_weights", 0.1),
+            call("optax.scale_by_learning_rate", wave(0.02)),
+        ),
+    ),
     Case("adabelief", lambda ss: ss.adabelief(), adabelief("AdaBelief.AdaBelief", 1e-3, rectify=False)),
     Case(
         "adabelief_optax",
@@ -99,8 +108,8 @@ CASES = [
     ),
     Case(
         "ademamix_no_m",
-        lambda ss: ss.ademamix(wave(0.02), beta1=0.0, beta3=0.99),
-        po("AdEMAMix", wave(0.02), betas=(0.0, 0.999, 0.99)),
+        lambda ss: ss.ademamix(wave(0.02), beta1=0.0, beta2=0.99, beta3=0.98, eps=1e-4),
+        po("AdEMAMix", wave(0.02), betas=(0.0, 0.99, 0.98), eps=1e-4),
     ),
     Case(
         "ademamix_warmup",
@@ -122,7 +131,7 @@ CASES = [
     ),
     Case(
         "simplified_ademamix_alpha",
-        lambda ss: ss.simplified_ademamix(wave(1e-3), beta1=0.9, alpha=2.0, eps=1e-4, weight_decay=0.1),
-        optax("contrib.simplified_ademamix", wave(1e-3), b1=0.9, alpha=2.0, eps=1e-4, weight_decay=0.1),
+        lambda ss: ss.simplified_ademamix(wave(1e-3), beta1=0.9, beta2=0.99, alpha=2.0, eps=1e-4, weight_decay=0.1),
+        optax("contrib.simplified_ademamix", wave(1e-3), b1=0.9, b2=0.99, alpha=2.0, eps=1e-4, weight_decay=0.1),
     ),
 ]

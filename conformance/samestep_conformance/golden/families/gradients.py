@@ -60,11 +60,13 @@ CASES = [
     ),
     Case(
         "grokfast",
-        lambda ss: ss.chain(ss.grokfast(), ss.adam(0.01, eps=1e-30)),
+        lambda ss: ss.chain(ss.grokfast(grok_alpha=0.9, grok_lamb=1.5), ss.adam(0.01, eps=1e-30)),
         po(
             "GrokFastAdamW",
             0.01,
             betas=(0.9, 0.999),
+            grokfast_alpha=0.9,
+            grokfast_lamb=1.5,
             grokfast_after_step=0,
             eps=1e-30,
             weight_decay=0.0,

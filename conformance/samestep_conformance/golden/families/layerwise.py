@@ -36,7 +36,7 @@ CASES = [
     Case("dog", lambda ss: ss.dog(), optax("contrib.dog")),
     Case(
         "dog_reps",
-        lambda ss: ss.dog(wave(1.0), reps_rel=0.01, weight_decay=0.1),
-        optax("contrib.dog", wave(1.0), ("heuristic", 0.01), weight_decay=0.1),
+        lambda ss: ss.dog(wave(1.0), reps_rel=0.01, eps=1e-4, weight_decay=0.1),
+        optax("contrib.dog", wave(1.0), ("heuristic", 0.01), 1e-4, weight_decay=0.1),
     ),
 ]

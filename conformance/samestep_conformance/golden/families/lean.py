@@ -90,10 +90,11 @@ CASES = [
     ),
     Case(
         "sm3_falling",
-        lambda ss: ss.sm3(wave(0.1), momentum=0.0, beta=0.9, falling=True, eps=1e-4),
+        lambda ss: ss.sm3(wave(0.1), momentum=0.0, beta=0.9, falling=True, eps=1e-4, weight_decay=0.1),
         optax(
             "chain",
             call("optax.scale_by_sm3", b1=0.0, b2=0.9, eps=1e-4),
+            call("optax.add_decayed_weights", 0.1),
             call("optax.scale_by_learning_rate", wave(0.1)),
         ),
         problem="tensor",

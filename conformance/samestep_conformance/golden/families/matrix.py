@@ -70,11 +70,13 @@ CASES = [
     ),
     Case(
         "muon_aux",
-        lambda ss: ss.muon(0.02, aux_lr=0.003, weight_decay=0.1),
+        lambda ss: ss.muon(
+            0.02, aux_lr=0.003, weight_decay=0.1, ns_steps=3, ns_coeffs=(2.0, -1.5, 0.5), beta1=0.8, beta2=0.9, eps=1e-4
+        ),
         Oracle(
             {
-                "w": call("torch.optim.Muon", lr=0.02, weight_decay=0.1),
-                "b": call("torch.optim.AdamW", lr=0.003, betas=(0.9, 0.95), weight_decay=0.1, foreach=False),
+                "w": call("torch.optim.Muon", lr=0.02, weight_decay=0.1, ns_steps=3, ns_coefficients=(2.0, -1.5, 0.5)),
+                "b": call("torch.optim.AdamW", lr=0.003, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.1, foreach=False),
             },
             patches=_FLOAT64,
         ),
