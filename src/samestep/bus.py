@@ -48,7 +48,7 @@ class Bus:
         self.lr_made: tuple[Page, Symbol] | None = None  # by a gradient page, whose lr somebody has to take
         self.moves = Moves(self.leading)
         self.gate: Symbol | None = None
-        self.gradients = Gradients(self.grad.node, source("input", SECOND, ARRAY).node)
+        self.gradients = Gradients(self.grad.node)
         self.resets: list[Reset] = []
         self.chosen: tuple[str, ...] | None = None  # by the last part that restarts others
         self.cycle: dict[str, Any] = {}  # what a gradient part says of the update parts
@@ -99,7 +99,7 @@ class Bus:
         """Run a part of the chain."""
         page = part.page
         if page.unscales:
-            self.gradients.check_scale(page)
+            self.gradients.check_scale(page, self.tracer.source("input", SECOND, ARRAY).node)
         result = self.run(part, page, page.function, WRITES[page.kind])
         for name, value in result.items():
             if name not in STATIC:

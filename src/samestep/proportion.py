@@ -22,8 +22,8 @@ SHAPED = ("reshape", "expand_dims", "squeeze", "permute_dims", "matrix_transpose
 class Gradients:
     """The gradient parts of a chain so far: what each made of u, and what it keeps."""
 
-    def __init__(self, *gradients: Node) -> None:
-        self.scaled = list(gradients)  # what a scale of the loss is on, and
+    def __init__(self, gradient: Node) -> None:
+        self.scaled = [gradient]  # what a scale of the loss is on, and
         self.made: list[tuple[Page, Node]] = []  # u, behind each page
         self.keeper: str | None = None  # the first page that keeps something of it from step to step,
         self.gatherer: str | None = None  # or from call to call, until there is a step
@@ -45,12 +45,12 @@ class Gradients:
         elif kept:
             self.keeper = self.keeper or page.__name__
 
-    def check_scale(self, page: Page) -> None:
+    def check_scale(self, page: Page, second: Node) -> None:
         """Raise where u is not in proportion to a scale of the gradient."""
         if self.unscaled:
             raise TraceError(f"{self.unscaled} has taken the scale off the gradient, which has one: leave one out")
         self.unscaled = page.__name__
-        known = dict.fromkeys(self.scaled, 1.0)
+        known = dict.fromkeys([*self.scaled, second], 1.0)
         wrong = next((page for page, u in self.made if power(u, known) != 1), None)
         if wrong is not None and SECOND in wrong.reads:
             raise TraceError(
