@@ -5,6 +5,9 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
+
+from samestep_conformance.golden.oracles import available, call
 
 PAPERS = Path(__file__).parents[1] / "benchmarks" / "papers"
 STEPS = {
@@ -50,6 +53,18 @@ def test_other_variants_are_not_the_published_ones(script, tmp_path, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if "MISSED" in line]
     assert not any(", amsgrad: " in line for line in lines) and any(", adopt: " in line for line in lines)
     assert any("k 50, beta2 0.999, adam: median at 1000" in line and "0.34397953" in line for line in lines)
+
+
+def test_the_cautious_adamw_of_the_quadratic_is_timms(script):
+    assert available("timm"), "the extra `test` brings it"
+    p, curvature = torch.ones(2, dtype=torch.float64, requires_grad=True), torch.tensor([4.0, 1.0], dtype=torch.float64)
+    theirs = call("timm.optim.adamw.AdamWLegacy", lr=0.05, betas=(0.95, 0.99), weight_decay=0.0, caution=True)([p])
+    losses = []
+    for _ in range(200):
+        p.grad = 2 * curvature * p.detach()
+        theirs.step()
+        losses.append(float(curvature @ p.detach() ** 2))
+    assert [losses[49], losses[199]] == pytest.approx(script("cautious_quadratic")["EXPECTED"]["adamw, mean"][:2], 1e-6)
 
 
 @pytest.mark.parametrize("measured", [1.1, float("nan")])

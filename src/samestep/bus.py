@@ -283,7 +283,7 @@ class Bus:
         if spec.shape == "number" and rank > Rank.TOTAL:
             raise TraceError(
                 f"slot {name!r} of {part.page.__name__} is one number in the state, and here there is one "
-                "per leaf: declare scalar(0.0)"
+                "per leaf: declare scalar(0.0), or use groups where per_leaf makes it so"
             )
         if spec.shape == "scalar" and rank > Rank.LEAF:
             raise TraceError(

@@ -63,7 +63,7 @@ def scale_by_mars(
         c = c / xp.maximum(1.0, xp.linalg.vector_norm(c))
     m = beta1 * m + (1 - beta1) * c
     v = beta2 * v + (1 - beta2) * c * c
-    s = (1 - beta2**t) ** 0.5
+    s = xp.sqrt(1 - beta2**t)
     return {"u": m / ((1 - beta1**t) / s * (xp.sqrt(v) + s * eps)), "m": m, "v": v, **last}
 
 
