@@ -35,6 +35,13 @@ def test_ten_programs_use_every_operation():
     assert set().union(*(operations(optimizers()[name], SMALL) for name in COVERING)) == set(OPS)
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_run_takes_these_programs_or_all_on_every_backend(quick):
+    rows, dtypes = COVERING if quick else list(optimizers()), ("float32", "float64")
+    wanted = [(row, dtype, backend) for row in rows for dtype in dtypes for backend in suite.usable(None)]
+    assert [(place.name, place.dtype, place.backend) for place in suite.places(quick=quick)] == wanted
+
+
 def test_every_named_constructor_is_run():
     constructors = {name for name in ss.__all__ if hasattr(getattr(ss, name), "pages")}
     labels = {str(optimizer).partition("(")[0] for optimizer in optimizers().values()}
