@@ -58,10 +58,11 @@ FURTHER = {  # the pages that no golden case has, several in a program
     "leading": ss.chain(
         ss.loss_scaling(4.0, growth_interval=7),
         ss.agd(),
-        ss.kahan(1e-2),
+        ss.descend(1e-2),
         decay_behind(weight_decay=0.1),
         ss.master_weights(),
     ),
+    "rounding": ss.chain(ss.kahan(1e-2)),
     "sigma": ss.chain(ss.ftrl_proximal(0.1), ss.monitor_sigma()),
     "snapshots": ss.groups(SNAPSHOTS, default=ss.natasha(1e-2, sigma=1e-3, every=20, iterate="random")),
     "vectors": ss.chain(
