@@ -45,7 +45,7 @@ def lazy_l2(schedule, t, l2, h, sigma):
 def minimum(p, z, h, *, l1=None, half=None, group_l2=None, group_half=None, axis=-1):
     """The w that minimises; where nothing at all weighs on it, h = 0 and no penalty, it stays p (0 if p is None)."""
     xp = array_namespace(z)
-    free = h == 0
+    free = weightless = h == 0
     for given in (l1, half, group_l2, group_half):
         free = free if given is None else free & (given == 0)
     if l1 is not None:
@@ -57,8 +57,8 @@ def minimum(p, z, h, *, l1=None, half=None, group_l2=None, group_half=None, axis
     elif group_l2 is not None:
         w = _group(xp, z, h, group_l2, axis)
     else:
-        w = -z / h
-    w = xp.where(z == 0, 0.0, w)
+        w = 0.0 - z / h  # no negative zero
+    w = xp.where(weightless & (z == 0), 0.0, w)
     return w if p is None else xp.where(free, p, w)
 
 
@@ -109,4 +109,4 @@ def _group(xp, z, h, weight, axis):
         s = z / curve
         f = xp.sum(s * s, axis=axis, keepdims=True)
         r = r + f * (xp.sqrt(f) - 1) / xp.sum(s * s * h / curve, axis=axis, keepdims=True)
-    return xp.where(norm <= weight, 0.0, -z * r / (h * r + weight))
+    return xp.where(norm <= weight, 0.0, 0.0 - z * r / (h * r + weight))
