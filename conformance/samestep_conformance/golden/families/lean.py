@@ -97,6 +97,5 @@ CASES = [
             call("optax.add_decayed_weights", 0.1),
             call("optax.scale_by_learning_rate", wave(0.1)),
         ),
-        problem="tensor",
     ),
 ]
