@@ -159,6 +159,33 @@ def test_amsgrad_in_place_is_none_of_the_other_readings():
     assert found([1.0, 0.0, 0.0, 0.0]).tolist() == [1.0] * 4
 
 
+def test_where_laprop_has_lr_matters_under_a_schedule_alone():
+    """Card C6: lr / lr_mean is 1 / (1 - beta1^t) while lr is constant."""
+    for lr, least, most in ((0.01, 0.0, 1e-14), (wave(0.01), 1e-3, 1.0)):
+        *_, (inside, _) = states(ss.laprop(lr))
+        *_, (outside, _) = states(ss.laprop(lr, lr_in_momentum=False))
+        assert least <= np.abs(inside - outside).max() <= most
+
+
+def test_prodigy_has_its_largest_estimate_for_d():
+    """Card C10: where nothing bounds its growth."""
+    for growth, bounds in ((None, False), (1.02, True)):
+        opt, p, found = ss.prodigy(growth_rate=growth), np.ones(3), []
+        state = opt.init(p)
+        for _ in range(20):
+            p, state = opt.step(p, p, state)
+            found.append((state["d"], state["d_max"]))
+        assert all(d < largest if bounds else d == largest for d, largest in found[2:])
+        assert 1e-6 < found[2][0] < found[-1][0]
+
+
+def test_sm3_takes_nothing_over_nothing_for_nothing():
+    """Card C7: g = 0 and A = 0 give 0, without eps too."""
+    opt, p = ss.sm3(eps=0.0), np.ones((2, 2))
+    found, _ = opt.step(p, np.array([[0.0, 0.0], [0.0, 2.0]]), opt.init(p))
+    np.testing.assert_allclose(found, [[1.0, 1.0], [1.0, 1.0 - 0.1 * 0.1]], rtol=1e-15)
+
+
 def test_mars_leaves_vectors_to_adamw():
     """Card C17: with their own decays and their own weight decay; matrices have none of these."""
     rng = np.random.default_rng(3)
