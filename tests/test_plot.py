@@ -126,9 +126,11 @@ def test_the_default_is_all_problems_and_known_optimizers():
         (["adam", "--out", "a.png/b.png"], "cannot be written"),
         (["adam", "--sweep", "1:0.1"], "0 < LOW < HIGH"),
         (["adam", "--sweep", "nan:1"], "0 < LOW < HIGH"),
+        (["adam", "--sweep", "1e-300:1e300"], "from 1e-100 to 1e100"),
         (["adam", "--sweep", "1:2", "--points", "1"], "at least 2"),
         (["adam", "--points", "5"], "add --sweep"),
         (["adam", "--steps", "0"], "at least 1"),
+        (["adam", "--steps", "1e3"], "a whole number, at least 1; got '1e3'"),
         (["adam", "--problem", "no"], "invalid choice"),
     ],
 )

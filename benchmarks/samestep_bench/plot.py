@@ -175,18 +175,14 @@ def _needed(module: str) -> Any:
         raise SamestepError(f"samestep plot needs matplotlib ({error}): pip install 'samestep[demo]'") from error
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+def _count(text: str, least: int = 1) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"a whole number, at least {least}; got {text!r}")
+    return int(text)
 
 
 def _points(text: str) -> int:
-    number = int(text)
-    if number < 2:
-        raise argparse.ArgumentTypeError("at least 2: a sweep goes from LOW to HIGH")
-    return number
+    return _count(text, least=2)  # from LOW to HIGH
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -195,6 +191,8 @@ def _range(text: str) -> tuple[float, float]:
         found = float(low), float(high)
     except ValueError:
         found = (0.0, 0.0)
-    if not colon or not 0 < found[0] < found[1] < np.inf:
-        raise argparse.ArgumentTypeError(f"LOW:HIGH with 0 < LOW < HIGH, such as 1e-4:1; got {text!r}")
+    if not colon or not 1e-100 <= found[0] < found[1] <= 1e100:  # what matplotlib can label
+        raise argparse.ArgumentTypeError(
+            f"LOW:HIGH with 0 < LOW < HIGH, from 1e-100 to 1e100, such as 1e-4:1; got {text!r}"
+        )
     return found
