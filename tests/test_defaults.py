@@ -1,4 +1,4 @@
-"""The defaults that part C settles: a page has each once, and this is the list that they are held to."""
+"""The defaults that the cards recommend, and part C settles: a page has each once, and is held to this list."""
 
 import inspect
 
@@ -7,6 +7,18 @@ import pytest
 import samestep as ss
 
 ZERO = {"weight_decay": 0.0}
+PART_A = {  # part A, cards 1 to 12
+    "lion": {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99},
+    "tiger": {"lr": 1e-3, "beta": 0.965},
+    "c_adamw": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-6, "eps_root": 0.0},
+    "c_lion": {"lr": 1e-4, "beta1": 0.95, "beta2": 0.98},
+    "amos": {"beta": 0.999, "c": 0.25, "d": 0.25, "extra_l2": 0.0, "eps": 2.0**-125},
+    "eg_gains": {"gamma": 1e-2, "bound": 10.0},
+    "adax": {"lr": 1.5e-3, "beta1": 0.9, "beta2": 1e-4, "eps": 1e-12, "weight_decay": 5e-4},
+    "adaxw": {"lr": 5e-3, "beta1": 0.9, "beta2": 1e-4, "eps": 1e-12, "weight_decay": 5e-2},
+    "adan": {"lr": 1e-3, "beta1": 0.98, "beta2": 0.92, "beta3": 0.99, "eps": 1e-8, "eps_root": 0.0},
+    "adopt": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.9999, "eps": 1e-6, "clip": 0.25},
+}
 CARDS = {  # part C, 1
     "rprop": {"lr": 0.01, "eta_minus": 0.5, "eta_plus": 1.2, "step_min": 1e-6, "step_max": 50.0},
     "adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "decay": "coupled"} | ZERO,
@@ -66,7 +78,7 @@ SETTLED = {  # part C, 6, what the cards above do not have
 }
 
 
-@pytest.mark.parametrize("table", [CARDS, SETTLED], ids=["cards", "settled"])
+@pytest.mark.parametrize("table", [PART_A, CARDS, SETTLED], ids=["part A", "cards", "settled"])
 def test_the_settled_defaults(table):
     for name, expected in table.items():
         own = inspect.signature(getattr(ss, name)).parameters

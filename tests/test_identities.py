@@ -358,24 +358,3 @@ def test_adan_starts_again_with_the_gradient_itself():
         np.testing.assert_allclose(params - moved, 0.1 * g / (np.abs(g) + 1e-8), rtol=1e-12, atol=1e-15)
         np.testing.assert_array_equal(state["g_prev"], g)
     np.testing.assert_array_equal([state["m"], state["d"], state["n"]], [g, 0 * g, g * g])
-
-
-DEFAULTS = {  # of part A, cards 1 to 12, by their numbers
-    "lion": {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99},
-    "tiger": {"lr": 1e-3, "beta": 0.965},
-    "c_adamw": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-6, "eps_root": 0.0, "floor": 1e-3},
-    "c_lion": {"lr": 1e-4, "beta1": 0.95, "beta2": 0.98, "floor": 1e-3},
-    "amos": {"lr": 0.5, "eta": 0.5, "beta": 0.999, "c": 0.25, "d": 0.25, "extra_l2": 0.0, "eps": 2.0**-125},
-    "eg_gains": {"lr": 0.5, "gamma": 1e-2, "bound": 10.0},
-    "adax": {"lr": 1.5e-3, "beta1": 0.9, "beta2": 1e-4, "eps": 1e-12, "weight_decay": 5e-4},
-    "adaxw": {"lr": 5e-3, "beta1": 0.9, "beta2": 1e-4, "eps": 1e-12, "weight_decay": 5e-2},
-    "adan": {"lr": 1e-3, "beta1": 0.98, "beta2": 0.92, "beta3": 0.99, "eps": 1e-8, "eps_root": 0.0},
-    "adopt": {"lr": 1e-3, "beta1": 0.9, "beta2": 0.9999, "eps": 1e-6, "clip": 0.25},
-}
-
-
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_defaults_are_those_of_the_cards(name):
-    """Where no golden row has them all; what is 0 by default is in no chain."""
-    given = {"amos": {"lr": 0.5, "eta": 0.5}, "eg_gains": {"lr": 0.5}}.get(name, {})
-    assert getattr(ss, name)(**given).hyperparameters() == DEFAULTS[name]
