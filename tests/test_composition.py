@@ -499,7 +499,7 @@ def test_a_step_inside_jit():
     with jax.enable_x64(True):
         params = jax.numpy.asarray(start)
         new, _ = jax.jit(opt.step)(params, jax.numpy.asarray(g), opt.init(params))
-        at_zero, zero = ss.mirror_descent(0.1, group_l2=0.0), jax.numpy.zeros(2)
+        at_zero, zero = ss.mirror_descent(0.1), jax.numpy.zeros(2)
         moved = jax.grad(lambda p: at_zero.step(p, zero, at_zero.init(p))[0].sum())(zero)
     assert np.allclose(new, opt.step(start, g, opt.init(start))[0], rtol=0, atol=1e-12)
     assert moved.tolist() == [1.0, 1.0], "a z of 0 has derivatives too"
