@@ -56,6 +56,15 @@ def test_sigma_needs_a_rule():
         opt.step(np.zeros(2), np.zeros(2), opt.init(np.zeros(2)))
 
 
+def test_ftrl_says_its_sigma():
+    """Which falls where lr rises by more than the root of n does."""
+    opt, params = ss.chain(ss.ftrl(lambda count: 0.1 + 0.1 * count), ss.monitor(sigma=True)), np.zeros(3)
+    state = opt.init(params)
+    for g, share in ((np.ones(3), 0.0), (np.array([0.1, 9.0, 1.0]), 2 / 3)):
+        params, state = opt.step(params, g, state)
+        assert float(state["sigma_negative"]) == pytest.approx(share)
+
+
 OPT = ss.chain(ss.mirror_descent(0.1, rule="adam"), ss.monitor(sigma=True))
 
 

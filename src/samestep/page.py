@@ -65,7 +65,7 @@ STATIC = ("slots", "recurrence")  # of which nothing is traced
 WRITES = {  # what it may return beside slots
     "gradient": ("u", "lr", *CONDITIONS, *CLOCKS, *STATIC),
     "direction": ("u", "lr", "h", "h0"),
-    "update": ("u", "p"),
+    "update": ("u", "p", "h"),
 }
 
 

@@ -297,7 +297,7 @@ ROWS = {
     "agd": behind(lambda: [ss.agd(name="ahead")], Stage("direction", agd, query=ahead, shows={"ahead.m": "m"})),
     "cautious": behind(lambda: [ss.cautious(name="mask")], stages.cautious("mean")),
     "monitor_sigma": behind(
-        lambda: [ss.monitor_sigma()], Stage("direction", monitor_sigma, shows={"sigma_negative": "falls"})
+        lambda: [ss.monitor_sigma()], Stage("update", monitor_sigma, shows={"sigma_negative": "falls"})
     ),
     "sign": behind(lambda: [ss.sign()], direction(lambda s, p, u, x: np.sign(u))),
     "trust_ratio": behind(lambda: [ss.trust_ratio(name="ratio")], direction(stages.ratio)),

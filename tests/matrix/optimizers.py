@@ -228,8 +228,13 @@ def egd_pm(s, p, g, x):
 def ftrl(s, p, g, x):
     before, after = sqrt(s.get("n", 0 * g)), sqrt(s.get("n", 0 * g) + g * g)
     s["z"] = s.get("z", 0.0) + g - (after / x.lr - before / s.get("lr", x.lr)) * p
-    s["n"], s["lr"], z = after**2, x.lr, s["z"]
+    s["n"], s["lr"], s["h"], z = after**2, x.lr, after / x.lr, s["z"]
     return np.where(abs(z) <= 0.01, 0.0, -(z - np.sign(z) * 0.01) / (after / x.lr))
+
+
+def ftrl_says_h(s, c):
+    stages.update(ftrl).run(s, c)
+    c.h = {k: s[k]["h"] for k in c.u}
 
 
 def root_of_sum(s, c):
@@ -625,7 +630,7 @@ ROWS = {
     "dowg": Row(lambda: ss.dowg(first=0.1), [dowg(0.1), DESCEND], 1.0),
     "egd": Row(lambda: ss.egd(0.005), [update(lambda s, p, g, x: p * np.exp(-x.lr * g))], 0.005),
     "egd_pm": Row(lambda: ss.egd_pm(0.005), [update(egd_pm)], 0.005),
-    "ftrl": Row(lambda: ss.ftrl(LR, l1=0.01), [update(ftrl)]),
+    "ftrl": Row(lambda: ss.ftrl(LR, l1=0.01), [Stage("update", ftrl_says_h)]),
     "ftrl_proximal": Row(
         lambda: ss.ftrl_proximal(LR, rule="adagrad", l1=0.01), [Stage("direction", root_of_sum), update(lazy)]
     ),

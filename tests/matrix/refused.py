@@ -10,10 +10,10 @@ from typing import NamedTuple
 import samestep as ss
 
 OPTIMIZERS = tuple(name for name in ss.__all__ if hasattr(getattr(ss, name), "pages"))
-DIRECTIONS = ("agd", "cautious", "monitor_sigma", "sign", "trust_ratio")
+DIRECTIONS = ("agd", "cautious", "sign", "trust_ratio")
 FREE = ("schedule_free_adamw", "schedule_free_plus", "schedule_free_radam", "schedule_free_sgd")
 SNAPSHOTS = ("katyusha", "l_katyusha", "l_svrg", "natasha", "svrg")  # they have one of their own
-RULED = ("ftrl_proximal", "mirror_descent")  # a rule in them says h
+RULED = ("ftrl_proximal", "mirror_descent")  # a rule in them says h, as FTRL does itself
 TAKEN = ("snapshot_at_random", "snapshot_by_coin", "snapshot_every")
 UPDATES = (  # they have no direction, and their formula is not p - lr u
     *("agd_velocity", "amos", "asgd", "egd", "egd_pm", "ftrl", "katyusha", "l_katyusha", "madgrad", "natasha", "rprop"),
@@ -73,9 +73,9 @@ TABLE = [
     ),
     Refusal(
         ("monitor_sigma",),
-        ("agd_velocity", *(name for name in OPTIMIZERS if name not in (*OWNERS, *RULED))),
+        ("agd_velocity", *(name for name in OPTIMIZERS if name not in ("ftrl", *RULED))),
         "write one of samestep.rules",
-        "sigma is the change of h, the inverse step size of a rule; only the composition's optimizers have a rule.",
+        "sigma is the change of h, the inverse step size; only FTRL and the composition's optimizers have one.",
     ),
     Refusal(
         ("kahan", "amos_schedule"),
@@ -242,7 +242,7 @@ TABLE = [
     ),
     Refusal(
         ("hidden_accumulation",),
-        ("adabelief", "adan", "adopt", "came", "laprop", "mars", "novograd", "sm3", "agd", "monitor_sigma"),
+        ("adabelief", "adan", "adopt", "came", "laprop", "mars", "novograd", "sm3", "agd"),
         "which a cycle completes last",
         "What the slot takes in is made of another slot, which is whole only when all k gradients are in.",
     ),

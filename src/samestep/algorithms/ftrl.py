@@ -78,7 +78,7 @@ def ftrl_step(
     sigma, curve = lazy_l2(l2_schedule, t, 2 * l2 if l2_form == "whole" else l2, inverse, sigma)
     z = z + (u if l2_shrinkage is None else u + 2 * l2_shrinkage * p) - sigma * p
     moved = minimum(p if z0 == "prox" else None, z, curve, l1=penalty(l1_schedule, t, lr, inverse) * l1)
-    return {"p": moved, "z": z, "n": n + u * u, **last}
+    return {"p": moved, "h": inverse, "z": z, "n": n + u * u, **last}
 
 
 @named(ftrl_step)

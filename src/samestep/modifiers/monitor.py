@@ -10,16 +10,16 @@ from array_api_compat import array_namespace
 
 from ..compose import chain
 from ..optimizer import Optimizer
-from ..page import Part, direction, scalar, update, zeros
+from ..page import Part, scalar, update, zeros
 
 
 def _norm(xp, x):
     return xp.sqrt(xp.sum(x * x))
 
 
-@direction(h_seen=zeros, sigma_negative=scalar(0.0))
+@update(behind=True, h_seen=zeros, sigma_negative=scalar(0.0))
 def monitor_sigma(h, h_seen):
-    """The share of coordinates with sigma < 0, behind a rule: help("samestep.modifiers.monitor").
+    """The share of coordinates with sigma < 0, behind what says h: help("samestep.modifiers.monitor").
 
     >>> import samestep as ss
     >>> ss.monitor_sigma()
@@ -62,8 +62,8 @@ def monitor(*, sigma: bool = False, name: str | None = None) -> Part | Optimizer
     """Leave in the state what each step did, leaf by leaf.
 
     Args:
-        sigma: also the share of coordinates whose step size grew, False; behind `mirror_descent`, `ftrl_proximal` or
-            another chain with a rule that says h.
+        sigma: also the share of coordinates whose step size grew, False; behind `ftrl`, `ftrl_proximal`,
+            `mirror_descent` or another chain with a rule that says h.
         name: a name for the parts, where two of them stand in a chain.
 
     Slots, one number per leaf: `grad_norm`, `nonfinite_count`, `clipped`, `update_norm`, `param_norm`, `effective_lr`,
