@@ -221,6 +221,7 @@ def test_the_first_parting_is_the_first():
     assert found.first_state.step == 8, "the state learns of it a step later"
     assert not found.conventions and not found.explanation.closes
     assert "why: not found" in str(found) and "A is our adam(0.01)" in str(found)
+    assert compare("sgd(0.1)", "sgd(0.2)", steps=1, explain=False).first.entry == "w[0, 0]"
     turned = compare(Late(), "adam(0.01)", steps=8)
     assert not turned.conventions and "B is our adam(0.01)" in str(turned)
 

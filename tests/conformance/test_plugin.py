@@ -128,6 +128,11 @@ def test_what_cannot_be_checked_is_refused_at_once(optimizer, more, message):
         conforms(optimizer, **more)
 
 
+def test_a_test_has_the_golden_case_that_it_names():
+    asked = conforms(ss.adam(), golden="adam", backend="numpy", dtypes=["float64"]).samestep
+    assert [(subject.golden, subject.dtype) for subject in asked.subjects()] == [("adam", "float64")]
+
+
 def test_a_dtype_of_the_command_line_is_one_of_the_suite():
     with pytest.raises(SamestepError, match=r"dtypes are some of .* got \['int8'\]"):
         Wanted().subjects(dtype=["int8"])
