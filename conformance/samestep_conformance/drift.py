@@ -263,7 +263,7 @@ def _order(x: Trace, y: Trace, first: int) -> str:
         return "becomes infinite"
     peak, last = gaps.max(), float(np.median(gaps[-max(1, gaps.size // 10) :]))
     if gaps.size < 8:
-        return "too few steps to tell"
+        return "has too few steps to tell how it grows"
     if last < peak / 10:
         return f"rises to {peak:.1e} and shrinks again"
     late = slice(gaps.size // 4, None)

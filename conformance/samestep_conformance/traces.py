@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from samestep.errors import names
+
 from .adapters import Subject
 from .bits import FAILURES
 from .feeding import taken, wants_more
@@ -107,7 +109,8 @@ def record(subject: Subject, problem: Problem, steps: int, dtype: str) -> Trace:
 
 def _numpy(params: Leaves, start: Leaves, label: str) -> Leaves:
     if not isinstance(params, dict) or params.keys() != start.keys():
-        raise SpecError(f"{label}: step returns (params, state), params nested as given; got {type(params).__name__}")
+        got = f"leaves {names(params)}" if isinstance(params, dict) else type(params).__name__
+        raise SpecError(f"{label}: step returns (params, state), params with leaves {names(start)}; got {got}")
     found = {leaf: np.array(p) for leaf, p in params.items()}
     wrong = {k: p for k, p in found.items() if p.shape != start[k].shape or p.dtype != start[k].dtype}
     if wrong:

@@ -470,6 +470,13 @@ def test_what_is_no_optimizer():
 
     with pytest.raises(SpecError, match="step keeps shape and dtype"):
         compare("adam", Shrinks(), steps=1)
+
+    class Loses(Shrinks):
+        def step(self, params, grads, state):
+            return {"w": params["w"]}, state
+
+    with pytest.raises(SpecError, match="params with leaves 'w', 'b'; got leaves 'w'"):
+        compare("adam", Loses(), steps=1)
     with pytest.raises(SpecError, match="a changing learning rate needs"):
         compare("adam", Shrinks(), lr=wave(0.1))
 
