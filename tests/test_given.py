@@ -1,10 +1,9 @@
 """Modifiers that live on what only the caller has, and clipping by units, beside torch, optax and pytorch_optimizer."""
 
 import math
-import os
 import pickle
 import runpy
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from types import SimpleNamespace
 
 import jax
@@ -125,8 +124,8 @@ def test_flooding_is_the_gradient_of_the_flooded_loss(b):
 @pytest.mark.parametrize("shape", [(), (6,), (5, 4), (4, 3, 2), (4, 3, 2, 2)])
 def test_adaptive_clip_by_units(shape):
     """Beside timm's for the kernels of torch, and optax's for those of JAX."""
-    torch, optax, timm = pytest.importorskip("torch"), pytest.importorskip("optax"), find_spec("timm")
-    agc = runpy.run_path(os.path.join(timm.submodule_search_locations[0], "utils", "agc.py"))["adaptive_clip_grad"]
+    torch, optax, timm = pytest.importorskip("torch"), pytest.importorskip("optax"), distribution("timm")
+    agc = runpy.run_path(timm.locate_file("timm/utils/agc.py"))["adaptive_clip_grad"]  # timm itself needs torchvision
     rng = np.random.default_rng(0)
     p, g = np.asarray(rng.normal(size=shape)), np.asarray(rng.normal(size=shape) * 0.2)
     weight = torch.from_numpy(p.copy())
