@@ -7,6 +7,7 @@ from .page import Page
 from .trace.graph import Node, reachable
 
 ROUNDING = ("rounded", "rounded_by")
+FIRST_DECIDES = ("where", "full_like", "random_bits")  # or gives no more than its shape
 
 
 class Moves:
@@ -52,5 +53,5 @@ def _along(new: Node, u: Node, old: Node) -> bool:
             if node is u:
                 return True
             seen.add(node)
-            stack.extend(node.args[1:] if node.op == "where" else node.args)
+            stack.extend(node.args[1:] if node.op in FIRST_DECIDES else node.args)
     return False
