@@ -111,6 +111,12 @@ def test_what_would_be_ignored_is_refused():
         (lambda: ss.mars(beta1_1d=0.8, weight_decay_1d=0.0), "'beta1_1d', 'weight_decay_1d' would change nothing"),
         (lambda: ss.mars(g_prev0="zeros", exact=True), "'g_prev0' would change nothing"),
         (lambda: ss.dog(init="distance", first=1.0, reps_rel=0.1), "'reps_rel' would change nothing"),
+        (lambda: ss.shampoo(beta3=0.9, nesterov=True), "'beta3', 'nesterov' would change nothing"),
+        (lambda: ss.shampoo(graft="sgd", graft_beta2=0.9), "'graft_beta2' would change nothing"),
+        (lambda: ss.shampoo(bias_correction=False), "'bias_correction' would change nothing"),
+        (lambda: ss.adabelief(fallback="skip"), "'fallback' would change nothing"),
+        (lambda: ss.rmsprop(clamp_centered=False), "'clamp_centered' would change nothing"),
+        (lambda: ss.schedule_free_plus(momentum_max=0.9), "'momentum_max' would change nothing"),
         (lambda: ss.sm3(falling=True), "falling goes with beta"),
         (lambda: ss.ademamix(alpha_warmup=-1), "alpha_warmup must be at least 0"),
     ):

@@ -107,11 +107,13 @@ def test_the_first_step_of_adam_is_lr():
 
 @pytest.mark.parametrize("eps_mode", ["outside", "inside"])
 def test_adagrad_without_eps_waits_for_a_gradient(eps_mode):
-    """Part B 3: no step where n is 0, as in optax; and nan stays nan."""
-    opt, params = ss.adagrad(0.1, eps=0.0, eps_mode=eps_mode), np.ones(4)
+    """Part B 3: no step where nothing is below, as in optax; and nan stays nan."""
+    opt, params, zero, tiny = ss.adagrad(0.1, eps=0.0, eps_mode=eps_mode), np.ones(4), np.zeros(1), 1e-170
     new, state = opt.step(params, np.array([0.0, -0.0, np.nan, 2.0]), opt.init(params))
     np.testing.assert_allclose(new, [1, 1, np.nan, 0.9])
     assert opt.step(new, np.zeros(4), state)[0][3] == new[3]
+    moved, _ = ss.adagrad(1.0, eps=1e-10, eps_mode=eps_mode).step(zero, zero + tiny, ss.adagrad().init(zero))
+    assert moved[0] < 0  # n is 0 here too, as the square of what is small
 
 
 @pytest.mark.parametrize("z0", ["prox", "zeros"])

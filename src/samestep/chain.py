@@ -231,7 +231,7 @@ class Chain:
         if self.second and not self.keeps_snapshot:
             raise ChainError(
                 "nothing in this chain says where the snapshot is that the second gradient is taken at: "
-                "write snapshot_every(every=...) or snapshot_by_coin() behind variance_reduced()"
+                "write snapshot_every(every=...) or snapshot_by_coin() as the last part"
             )
         if self.keeps_snapshot and not self.second:
             raise ChainError("nothing in this chain reads the gradient at its snapshot: write variance_reduced() in it")

@@ -74,12 +74,13 @@ def named(*pages: Page) -> Callable[[Callable[..., list]], Callable[..., Optimiz
     return decorate
 
 
-def refuse_idle(constructor: Callable[..., Optimizer], off: Mapping[str, tuple[bool, Any]]) -> None:
-    """Refuse arguments that are given beside others which leave them without effect: name -> (whether, the value)."""
+def refuse_idle(constructor: Callable[..., Optimizer], values: Mapping[str, Any], **off: bool) -> None:
+    """Refuse arguments that are given beside others which leave them without effect; `off` says which are left so."""
     usual = inspect.signature(constructor).parameters
-    idle = [name for name, (without, value) in off.items() if without and value != usual[name].default]
+    idle = [name for name, without in off.items() if without and values[name] != usual[name].default]
     if idle:
-        raise HyperparameterError(f"{names(idle)} would change nothing beside the other arguments")
+        pronoun = "it" if len(idle) == 1 else "them"
+        raise HyperparameterError(f"{names(idle)} would change nothing beside the other arguments: leave {pronoun} out")
 
 
 def _signature(own: Any, added: dict[str, Hyper]) -> inspect.Signature:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..constructor import named
+from ..constructor import named, refuse_idle
 from ..errors import HyperparameterError
 from ..modifiers.decay import MODES
 from ..modifiers.descend import descend
@@ -86,7 +86,7 @@ def adabelief(
     Params are floating arrays of any shape; slots `m`, `v`, and `v_max` with amsgrad, in the compute dtype.
 
     Raises:
-        HyperparameterError: an unknown name, a number outside its domain, or amsgrad with rectify.
+        HyperparameterError: an unknown name, a number outside its domain, amsgrad with rectify, fallback without.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.adabelief(0.45, eps=0.0), np.array([1.0, -1.0])
@@ -95,4 +95,5 @@ def adabelief(
     """
     if hyper["amsgrad"] and hyper["rectify"]:
         raise HyperparameterError("a rectified step does not read the largest v: leave amsgrad or rectify out")
+    refuse_idle(adabelief, hyper, fallback=not hyper["rectify"])
     return [MODES[decay](weight_decay=weight_decay) if weight_decay else None, scale_by_adabelief(**hyper), descend(lr)]

@@ -110,8 +110,7 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
     {'step': 0, 'rows': (3, 1), 'cols': (1, 2)}
     """
     falls, scaled = hyper["relative_step"], hyper["scale_parameter"]
-    off = {"warmup_init": not falls, "fixed_scale": scaled, "eps2": not scaled, "momentum_on": not beta1}
-    refuse_idle(adafactor, {name: (without, hyper[name]) for name, without in off.items()})
+    refuse_idle(adafactor, hyper, warmup_init=not falls, fixed_scale=scaled, eps2=not scaled, momentum_on=not beta1)
     part = scale_by_adafactor(lr=lr, beta1=None if beta1 == 0 else beta1, **hyper)
     independent = hyper["decay"] == "independent"  # else by the chain's lr, which the part gives if "relative"
     return [part, decay_if(weight_decay, "independent" if independent else "decoupled"), apply_update()]

@@ -5,7 +5,9 @@ https://jmlr.org/papers/v12/duchi11a.html.
 
     n <- n + g^2
     u = g / (sqrt(n) + eps)     "outside"
-    u = g / sqrt(n + eps)       "inside";  both 0 where n is 0, also without eps
+    u = g / sqrt(n + eps)       "inside"
+
+0 / 0 is 0: without eps nothing moves that had no gradient yet.
 """
 
 from typing import Literal
@@ -44,7 +46,7 @@ def scale_by_adagrad(
     xp = array_namespace(u)
     n = n + u * u
     root = xp.sqrt(n + eps) if eps_mode == "inside" else xp.sqrt(n) + eps
-    return {"u": xp.where(n == 0, 0.0, u / ((1 + (t - 1) * lr_decay) * root)), "n": n}
+    return {"u": xp.where(root == 0, 0.0, u / ((1 + (t - 1) * lr_decay) * root)), "n": n}
 
 
 @named(scale_by_adagrad)

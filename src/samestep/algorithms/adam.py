@@ -13,7 +13,7 @@ Reddi, Kale, Kumar, "On the Convergence of Adam and Beyond", 2018, https://arxiv
     "paper" the same, with c1 = c2 = 1       "inplace"  x / c2 = v <- v + (1 - beta2) / c2 max(g^2 - v, 0)
 
 A handbook corrects the v before, which is corrected already, by 1 - beta2^(t-1) once more: 0 / 0 at t = 1, and without
-bound after it; "pre" and "inplace" are what its two formulas mean. That torch drops the correction is no longer so.
+bound after it; "pre" and "inplace" are what its two formulas mean. It says that torch does not correct v_max: it does.
 """
 
 from typing import Literal

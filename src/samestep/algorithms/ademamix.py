@@ -63,7 +63,7 @@ def scale_by_ademamix(
 
 
 @named(scale_by_ademamix)
-def ademamix(lr: nonnegative = 1e-3, *, beta1: unit = 0.9, weight_decay: nonnegative = 0.0, **hyper):
+def ademamix(lr: nonnegative = 1e-3, *, weight_decay: nonnegative = 0.0, **hyper):
     """AdEMAMix: Adam with a longer memory besides (Pagliardini et al., 2024, https://arxiv.org/abs/2409.03137).
 
         m_slow <- beta3 m_slow + (1 - beta3) g;  p <- p - lr (m_hat + alpha m_slow) / (sqrt(v_hat) + eps)
@@ -86,4 +86,5 @@ def ademamix(lr: nonnegative = 1e-3, *, beta1: unit = 0.9, weight_decay: nonnega
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(12)
     array([ 0.5, -0.5])
     """
-    return [scale_by_ademamix(beta1=beta1 or None, **hyper), decay(weight_decay) if weight_decay else None, descend(lr)]
+    part = scale_by_ademamix(**hyper | {"beta1": hyper["beta1"] or None})
+    return [part, decay(weight_decay) if weight_decay else None, descend(lr)]

@@ -93,8 +93,8 @@ def amos(lr: nonnegative, *, eta: positive | None = None, layout: Literal["out_i
     Args:
         lr: step size relative to eta; the authors advise 1 / sqrt(number of batches in the data).
         eta: the size that the entries of a leaf should come to have: a number, or `per_leaf`; None: 0.5 of a leaf with
-            less than two axes, sqrt(2 / fan-in) of a matrix, sqrt(1 / fan-in) of others. The authors have 1 of the
-            scale of a norm, and of kernels sqrt(1 / fan-in), or sqrt(2 / fan-in) behind a ReLU.
+            less than two axes, sqrt(2 / fan-in) of a matrix, sqrt(1 / fan-in) of others. The authors take 1 for the
+            scales of normalisations, and for kernels sqrt(1 / fan-in), or sqrt(2 / fan-in) behind a ReLU.
         layout: where None looks for the fan-in: "out_in", shape[1]; "in_out", shape[0].
         beta, eps: the decay of v, 0.999, better nearer to 1 - lr; its least value, 2^-125 = 2.350988701644575e-38.
         c, d: how fast the decay and the step fall, 0.25 and 0.25.

@@ -104,6 +104,6 @@ def dog(
     """
     if (init == "heuristic") != (first is None):
         raise HyperparameterError('first goes with init="distance" or "learning_rate", which need it')
-    refuse_idle(dog, {"reps_rel": (init != "heuristic", hyper["reps_rel"])})
+    refuse_idle(dog, hyper, reps_rel=init != "heuristic")
     shrink = decay(weight_decay, mode="coupled") if weight_decay else None
     return [shrink, scale_by_dog(init=init, first=first, **hyper), descend(lr)]

@@ -107,9 +107,8 @@ def mars(
     >>> opt.step(params, np.array([3.0, -2.0]), opt.init(params))[0].round(6)
     array([ 0.5, -0.5])
     """
-    own = {"beta1_1d": hyper["beta1_1d"], "beta2_1d": hyper["beta2_1d"], "weight_decay_1d": weight_decay_1d}
-    off = {name: (optimize_1d, value) for name, value in own.items()} | {"g_prev0": (exact, hyper["g_prev0"])}
-    refuse_idle(mars, off)
+    off = dict.fromkeys(("beta1_1d", "beta2_1d", "weight_decay_1d"), optimize_1d) | {"g_prev0": exact}
+    refuse_idle(mars, hyper | {"weight_decay_1d": weight_decay_1d}, **off)
     apart = weight_decay_1d if not optimize_1d else None
     decayed = weight_decay or apart
     shrink = mars_decay(weight_decay=weight_decay, weight_decay_1d=apart, optimize_1d=optimize_1d) if decayed else None

@@ -13,7 +13,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
-from ..constructor import named
+from ..constructor import named, refuse_idle
 from ..errors import HyperparameterError
 from ..modifiers.cautious import Masks, masked
 from ..modifiers.decay import Coupling, decay_if
@@ -87,10 +87,9 @@ def rmsprop(
         form: of that momentum, "classical" as above; "velocity": m <- momentum m + lr u, p <- p - m (optax, Keras).
         weight_decay, decay: 0 leaves it out; "coupled", added to g, or "decoupled", p <- p (1 - lr weight_decay).
         rho: the decay of the mean square, 0.99.
-        eps: keeps the quotient finite, 1e-8.
-        eps_mode: "outside" as above; "inside": sqrt(v + eps), as in optax and Keras.
+        eps, eps_mode: 1e-8, keeps u finite; "outside" as above; "inside": sqrt(v + eps), as in optax and Keras.
         centered: subtract the square of the mean gradient from v below the root, False.
-        clamp_centered: a difference that rounding makes negative is 0, True; False gives nan there, as in torch.
+        clamp_centered: if so, what rounding makes negative is 0, True; False gives nan there, as in torch.
         bias_correction: divide the means by 1 - rho^t, False; advisable from v = 0.
         initial_accumulator: where v starts, 0; read by `init` alone.
         maximize, dialect: climb instead of descend, False; "torch", "optax", "keras" or "tf1", as there, None.
@@ -107,6 +106,7 @@ def rmsprop(
     (array([ 0.5, -0.5]), {'step': 1, 'v': array([2.25, 9.  ])})
     """
     inside = form == "velocity"
+    refuse_idle(rmsprop, hyper, clamp_centered=not hyper["centered"])
     if nesterov and not momentum:
         raise HyperparameterError("nesterov needs momentum above 0: write rmsprop(momentum=0.9, ...)")
     if cautious and inside and momentum:

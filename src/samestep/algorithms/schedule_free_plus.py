@@ -19,7 +19,7 @@ from math import pi
 
 from array_api_compat import array_namespace
 
-from ..constructor import named
+from ..constructor import named, refuse_idle
 from ..page import copy, nonnegative, unit, update, zeros
 from ..slots import given
 from ..trace.namespace import sum_over_params
@@ -99,11 +99,12 @@ def schedule_free_plus(lr: nonnegative = 1.0, *, weight_decay: nonnegative = 0.0
     `weight_sum`; `loss` is given.
 
     Raises:
-        HyperparameterError: an unknown name, or a number outside its domain.
+        HyperparameterError: an unknown name, a number outside its domain, or momentum_max without anneal.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.schedule_free_plus(), np.array([1.0])
     >>> opt.step(params, np.array([1.0]), opt.init(params), loss=0.5)[0].round(6)
     array([0.601058])
     """
+    refuse_idle(schedule_free_plus, hyper, momentum_max=not hyper["anneal"])
     return [schedule_free_plus_step(lr=lr, weight_decay=weight_decay or None, **hyper)]

@@ -23,8 +23,8 @@ from typing import Literal
 from array_api_compat import array_namespace
 
 from ..blocks import cut, joined, sizes, times, turned
-from ..constructor import named
-from ..errors import HyperparameterError, LeafError
+from ..constructor import named, refuse_idle
+from ..errors import LeafError
 from ..modifiers.decay import MODES
 from ..modifiers.descend import descend
 from ..page import count, direction, nonnegative, positive, unit, zeros
@@ -67,8 +67,8 @@ def scale_by_shampoo(
             flat, h = xp.reshape(g, (*number, -1, shape[axis])), factors[axis]
             gram = xp.matmul(flat.mT, flat)
             state[f"h{axis}"] = h = h + gram if beta2 is None else beta2 * h + (1 - beta2) * gram
-            h, held = h / (1 - beta2**t) if beta2 is not None and bias_correction else h, beta2 is None
-            power = inverse_roots(xp, h, order(root, len(kept)), eps, not held, ridge == "relative", number)
+            h = h / (1 - beta2**t) if beta2 is not None and bias_correction else h
+            power = inverse_roots(xp, h, order(root, len(kept)), eps, beta2 is not None, ridge == "relative", number)
             if freq > 1:
                 state[f"r{axis}"] = power = xp.where((t - start) % freq == 0, power, roots[axis])
             d = times(xp, d, power, number, (*shape[axis + 1 :], *shape[: axis + 1]))
@@ -89,7 +89,7 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, nesterov: bool = Fa
 
     Args:
         lr, eps: step size, 1e-3; the first factors are eps I, and the least eigenvalue is held at it, 1e-6.
-        max_dim, block: longer axes get no factor and do not count in k, 4096; are cut into blocks of this length, None.
+        max_dim, block: a longer axis has no factor, nor counts in k, 4096; axes are cut into blocks so long, None.
         beta2, ridge: a mean, not a sum, None: eps is added, "absolute", or "relative", times the largest eigenvalue.
         beta1, beta3, bias_correction: u is of a mean of g, None; its decay in u, None: beta1; means are debiased, True.
         graft: the norm of the direction: "none", its own; that of a step of "sgd", "adagrad", "rmsprop" or "adam".
@@ -104,7 +104,7 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, nesterov: bool = Fa
     computes them), `n` where the graft has squares, `m_g` with beta1, and `m`.
 
     Raises:
-        HyperparameterError: an unknown name, a number outside its domain, or an option without what it is of.
+        HyperparameterError: an unknown name, a number outside its domain, or one that others leave without effect.
         LeafError: a leaf has more than 5 dimensions.
 
     >>> import numpy as np, samestep as ss
@@ -112,9 +112,9 @@ def shampoo(lr: nonnegative = 1e-3, *, momentum: unit = 0.0, nesterov: bool = Fa
     >>> opt.step(params, np.array([[4.0]]), opt.init(params))[0].round(6)
     array([[-0.5]])
     """
-    beta1, beta2, beta3 = (hyper[f"beta{i}"] is not None for i in (1, 2, 3))
-    if beta3 > beta1 or not (beta1 or beta2 or hyper["bias_correction"]) or (nesterov and not momentum):
-        raise HyperparameterError("beta3 needs beta1, nesterov momentum, bias_correction=False a beta: leave it out")
+    off = {"beta3": hyper["beta1"] is None, "graft_beta2": hyper["graft"] not in ("rmsprop", "adam")}
+    off |= {"bias_correction": off["beta3"] and hyper["beta2"] is None, "nesterov": not momentum}
+    refuse_idle(shampoo, hyper | {"nesterov": nesterov}, **off)
     shrunk = (add_decay if decay == "direction" else MODES[decay])(weight_decay=weight_decay) if weight_decay else None
     behind = heavy_ball(momentum, nesterov=nesterov) if momentum else None
     return [scale_by_shampoo(**hyper), shrunk, behind, descend(lr)]

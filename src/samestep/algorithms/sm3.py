@@ -3,7 +3,7 @@
 Anil, Gupta, Koren, Singer, "Memory-Efficient Adaptive Optimization", 2019, https://arxiv.org/abs/1901.11150, SM3-II.
 
     A = min_i a_i + g^2                     a_i has one number for each place of axis i, the others have length 1
-    a_i <- max of A over all axes but i     with beta: A = beta min_i a_i + (1 - beta) g^2, and a_i never falls
+    a_i <- max of A over all axes but i     with beta: A = beta min_i a_i + (1 - beta) g^2; a_i falls only with falling
     m <- momentum m + (1 - momentum) g / sqrt(A + eps);   p <- p - lr m         0 / 0 is 0
 """
 

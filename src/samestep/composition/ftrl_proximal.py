@@ -102,8 +102,8 @@ def ftrl_proximal(
         centred: all terms are centred at 0, which is dual averaging, False.
         maximize, cautious: as in `mirror_descent`, False and False.
 
-    Without weights the steps are those of `mirror_descent` (not centred). Params are floating arrays of any shape;
-    slots `z`, `h_prev` (not centred), the rule's and `m` in the compute dtype; the number `lr_prev` of framework_sigma.
+    Without weights the steps are those of `mirror_descent`, unless centred. Params are floating arrays of any shape;
+    slots `z`, `h_prev` unless centred, the rule's and `m` in the compute dtype; with framework_sigma, number `lr_prev`.
 
     Raises:
         HyperparameterError: an unknown name, a number outside its domain, or a cell that is absent.
