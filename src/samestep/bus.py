@@ -11,7 +11,7 @@ from .page import CLOCKS, CONDITIONS, SECOND, STATIC, WRITES, Page, Part, keywor
 from .proportion import Gradients
 from .recurrence import Recurrences
 from .slots import Slot, zeros
-from .trace.graph import Kind, Node, Program, Rank, reachable
+from .trace.graph import Kind, Node, Program, Rank, made_of, reachable
 from .trace.namespace import Symbol, Tracer
 
 if TYPE_CHECKING:
@@ -119,8 +119,9 @@ class Bus:
         self.h = self.h if "h" in page.slots else result.get("h", self.h)  # a slot of that name is the page's alone
         self.h0 = self.h0 if "h0" in page.slots else result.get("h0", self.h0)
         if page.kind == "gradient":
-            arrays = [self.inputs[part.qualify(n)].node for n in written if page.slots[n].shape in ("array", "scalar")]
-            self.gradients.take(page, self.u.node, arrays, result["when"].node if "when" in result else None)
+            kept = {self.inputs[q].node: written[n].node for n in written if (q := part.qualify(n)) in self.inputs}
+            says = {name: result[name].node for name in ("lr", *CONDITIONS, *CLOCKS) if name in result}
+            self.gradients.take(page, self.u.node, kept, says)
             self.steer(page, result)
             self.g = self.u
         if page.kind == "direction":
@@ -274,9 +275,9 @@ class Bus:
         qualified = part.qualify(name)
         if spec.shape in ("array", "borrowed"):
             value = self._shaped_like_leaf(value)
-        starts = (symbol.node for reset in self.resets for symbol in (reset.when, self._behind(reset)))
-        if spec.shape == "number" and _sums(value.node, set(starts)):
-            self.shared.add(qualified)
+        starts = {symbol.node for reset in self.resets for symbol in (reset.when, self._behind(reset))}
+        if spec.shape == "number" and any(n.op == "total" for n in made_of(value.node, starts.__contains__)):
+            self.shared.add(qualified)  # a total that just decides that the slot starts again is in none
         if self.gate is not None:
             value = self.tracer.apply("where", self.gate, value, self.closed[qualified])
         rank = value.node.kind.rank
@@ -291,18 +292,6 @@ class Bus:
                 "array: declare zeros"
             )
         self.outputs[qualified] = value
-
-
-def _sums(value: Node, resets: set[Node]) -> bool:
-    """Whether a total is in a number, and does not just decide that its slot starts again."""
-    stack = [value]
-    while stack:
-        node = stack.pop()
-        if node.op == "total":
-            return True
-        steered = node.op == "where" and node.args[0] in resets
-        stack.extend(node.args[1:] if steered else node.args)
-    return False
 
 
 def trace(chain: Chain, shape: tuple[int, ...], floors: Floors) -> Program:

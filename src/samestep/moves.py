@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from .errors import TraceError
 from .page import Page
-from .trace.graph import Node, reachable
+from .trace.graph import Node, made_of, reachable
 
 ROUNDING = ("rounded", "rounded_by")
-FIRST_DECIDES = ("where", "full_like", "random_bits")  # or gives no more than its shape
 
 
 class Moves:
@@ -45,13 +44,9 @@ class Moves:
 
 
 def _along(new: Node, u: Node, old: Node) -> bool:
-    """Whether u is in what a part makes of p, and does not just decide it."""
-    seen, stack = {old}, [new]
-    while stack:
-        node = stack.pop()
-        if node not in seen:  # nor what p was, though a page may have made p of u alone
-            if node is u:
-                return True
-            seen.add(node)
-            stack.extend(node.args[1:] if node.op in FIRST_DECIDES else node.args)
-    return False
+    """Whether u is in what a part makes of p entry by entry, and does not just decide it, or how much of it to take."""
+
+    def other(node: Node) -> bool:  # nor in what p was, though a page may have made p of u alone
+        return node is old or node.kind.truth or not node.is_array
+
+    return u in made_of(new, other)

@@ -7,13 +7,13 @@ numbers: float64.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple
 
-from .ops import CLASSES, EXACT, FREE, OPS, REDUCTIONS
+from .ops import CLASSES, EXACT, FREE, OPS, REDUCTIONS, SHAPED
 
 
 class Rank(IntEnum):
@@ -99,6 +99,18 @@ def reachable(roots: Iterable[Node]) -> list[Node]:
             seen[node.index] = node
             stack.extend(node.args)
     return [seen[i] for i in sorted(seen)]
+
+
+def made_of(value: Node, but: Callable[[Node], bool]) -> set[Node]:
+    """The nodes that a value is made of: without those of `but`, and what only these or just a shape is taken from."""
+    seen: set[Node] = set()
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if node not in seen and not but(node):
+            seen.add(node)
+            stack.extend(node.args[1:] if node.op in SHAPED else node.args)
+    return seen
 
 
 @dataclass(frozen=True, eq=False)

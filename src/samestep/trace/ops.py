@@ -116,6 +116,7 @@ FREE: dict[str, Op] = {
     "item": Op(1, "{0}[{attr!r}]"),
 }
 
+SHAPED = ("full_like", "numel", "eye", "random_bits")  # as their first argument is, of which they take nothing else
 COSTLY = ("matmul", "eigh", "qr", "svd")  # cubic in a dimension: worth a look at the host's conditions
 
 # What pages say by functions of samestep (`noise.py`). A key is folded out of numbers. Random bits have the shape of
