@@ -1,4 +1,6 @@
-"""What a step takes beside one gradient, fed: a second gradient, `refresh` where it is due, numbers such as a coin."""
+"""What a step takes beside one gradient, fed: a second gradient, `refresh` where it is due, numbers such as a coin, and
+an array for each leaf.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import optree
 
 import samestep as ss
 from samestep import libraries
+from samestep import params as trees
 
 from .arrays import host
 
@@ -24,12 +27,22 @@ def fed(optimizer: Any) -> Any:
 
 def wants_more(optimizer: Any) -> bool:
     """Whether a step of it takes more than a gradient; of a third party's never."""
-    return isinstance(optimizer, ss.Optimizer) and (optimizer.stepper.second or bool(inputs(optimizer)))
+    if not isinstance(optimizer, ss.Optimizer):
+        return False
+    return bool(optimizer.stepper.second or optimizer.stepper.leafwise or inputs(optimizer))
 
 
 def inputs(optimizer: ss.Optimizer) -> list[str]:
     """The numbers without which a step is refused."""
     return [name for name, slot in optimizer.stepper.declared.items() if slot.start is None]
+
+
+def leafwise(optimizer: ss.Optimizer, params: Any) -> set[str]:
+    """The arrays for each leaf without which a step of these params is refused."""
+    if not optimizer.stepper.leafwise:
+        return set()
+    leaves, spec = trees.flatten(params)
+    return optimizer.stepper.leafwise & optimizer.stepper.plan(spec, leaves, None).handed
 
 
 def taken(
@@ -38,7 +51,7 @@ def taken(
     """A step, after a refresh if there has to be one, its numbers drawn by the count of steps.
 
     `gradient(name, at)` gives what is asked for: "x" and "snapshot", of one batch, or "full", of all data. A number in
-    `extra` is not drawn.
+    `extra` is not drawn. An array for each leaf is the gradient with its entries in reverse order.
     """
     rng = np.random.default_rng([13, max(optree.tree_leaves(state["step"]))])
     numbers: dict[str, Any] = {name: float(rng.choice(NUMBERS)) for name in inputs(optimizer)}
@@ -46,7 +59,9 @@ def taken(
     if optimizer.needs_refresh(state):
         state = optimizer.refresh(params, gradient("full", points["snapshot"]), state)
     grads = {name: gradient(name, at) for name, at in points.items()}
-    return optimizer.step(params, grads if optimizer.stepper.second else grads["x"], state, **(numbers | extra))
+    arrays = {name: {k: _reversed(g) for k, g in grads["x"].items()} for name in leafwise(optimizer, params)}
+    told = grads if optimizer.stepper.second else grads["x"]
+    return optimizer.step(params, told, state, **(arrays | numbers | extra))
 
 
 class Fed:

@@ -88,6 +88,7 @@ def test_all_that_is_fed_passes_every_check():
     """Here on the reference alone; `samestep conform` runs them everywhere."""
     made = {name: optimizer for name, optimizer in optimizers().items() if fed(optimizer) is not optimizer}
     assert made.keys() >= {"svrg", "l_svrg", "katyusha", "katyusha_convex", "l_katyusha", "natasha"}
+    made["an array for each leaf"] = ss.chain(ss.add_noise(0.1, seed=None), ss.adam(1e-3))
     for name, optimizer in made.items():
         cell = examine(Subject(name, optimizer, "numpy", "float32", shapes=FEW))
         assert not cell.failures and sum(outcome.status == PASSED for outcome in cell.outcomes) >= 11, (name, cell)
