@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 import runpy
 from importlib.metadata import distribution
 from types import SimpleNamespace
@@ -220,9 +221,48 @@ def test_noise_of_the_caller_is_what_is_added():
     with pytest.raises(ss.HyperparameterError, match="'noise' cannot be overridden in a step"):
         ss.chain(ss.add_noise(0.1), plain).step(params, params, plain.init(params), noise=params)
 
-    @ss.direction(noise=ss.zeros)
-    def another(u, noise):
-        return {"u": u + noise, "noise": u}
 
-    with pytest.raises(ss.ChainError, match=r"a step is given 'noise', which is a slot of another\(\), too: name that"):
-        ss.chain(ss.add_noise(0.1, seed=None), another(), ss.descend(0.1))
+@ss.direction(noise=ss.zeros)
+def keeping(u, noise):
+    return {"u": u + noise, "noise": u}
+
+
+@ss.direction()
+def louder(u, *, noise: float = 2.0):
+    return {"u": noise * u}
+
+
+@pytest.mark.parametrize("page, what", [(keeping, "slot"), (louder, "number or option")])
+def test_what_a_step_is_given_is_nothing_else_in_the_chain_or_another_group(page, what):
+    told = ss.chain(ss.add_noise(0.1, seed=None), ss.descend(0.1))
+    says = re.escape(f"a step is given 'noise', which is a {what} of {page()}, too: name that part")
+    with pytest.raises(ss.ChainError, match=says):
+        ss.chain(told, page())
+    with pytest.raises(ss.ChainError, match=says):
+        ss.groups({"w": told}, default=ss.chain(page(), ss.descend(0.1)))
+    ss.groups({"w": told}, default=ss.chain(page(name="other"), ss.descend(0.1)))
+
+
+@pytest.mark.parametrize("make", [np.array, jax.numpy.asarray, "torch"])
+def test_who_wants_no_noise_may_be_donated_without(make):
+    make = pytest.importorskip("torch").tensor if make == "torch" else make
+    opt = ss.groups({"w": ss.chain(ss.add_noise(0.25, seed=None), ss.sgd(1.0))}, default=ss.sgd(1.0))
+    params, grads = ({leaf: make(np.ones(2, np.float32)) for leaf in "bw"} for _ in range(2))
+    with pytest.raises(ss.DonationError, match="param of leaf 'w' and noise of leaf 'w' overlap"):
+        opt.step(params, grads, opt.init(params), noise=params | {"b": None}, donate=True)
+    noise = {"w": make(np.ones(2, np.float32)), "b": None}
+    new, _ = opt.step(params, grads, opt.init(params), noise=noise, donate=True)
+    assert np.asarray(new["w"]).tolist() == [-0.5, -0.5] and np.asarray(new["b"]).tolist() == [0.0, 0.0]
+
+
+def test_rows_are_stepped_beside_noise_that_is_built_in_and_not_beside_that_of_the_caller():
+    rows = {"w": ss.RowSparse([0], np.ones((1, 2))), "b": np.ones(2)}
+    params = {"w": np.ones((2, 2)), "b": np.ones(2)}
+    for seed, noise in ((0, {}), (None, {}), (None, {"noise": params})):
+        opt = ss.groups({"w": ss.sgd(0.5)}, default=ss.chain(ss.add_noise(0.1, seed=seed), ss.sgd(0.5)))
+        if seed is None:
+            with pytest.raises(ss.LeafError, match="leaf 'w' of grads is row-sparse"):
+                opt.step(params, rows, opt.init(params), **noise)
+        else:
+            new, _ = opt.step(params, rows, opt.init(params))
+            assert new["w"].tolist() == [[0.5, 0.5], [1.0, 1.0]] and not np.array_equal(new["b"], [0.5, 0.5])

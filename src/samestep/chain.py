@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -75,12 +75,8 @@ class Chain:
             raise ChainError(
                 f"a slot cannot be called {names(taken)}: the state keeps its count there. Take another name"
             )
-        handed = {slot for part in self.parts for slot, spec in part.page.slots.items() if spec.shape == "leaves"}
-        if taken := handed & set(slots):
-            raise ChainError(
-                f"a step is given {names(sorted(taken))}, which is a slot of {slots[min(taken)]}, too: name that part"
-            )
         _ = self.numbers
+        check_given([self])
 
     def _check_order(self) -> None:
         for i, part in enumerate(self.parts):
@@ -260,6 +256,20 @@ class Chain:
         program = _point_programs[point].find(self, shape, lambda chain, shape, _: trace_point(chain, shape, point), ())
         still = program.outputs["p"].op == "input" and program.outputs["p"].attr == "p"
         return None if still else program
+
+
+def check_given(chains: Iterable[Chain]) -> None:
+    """What a step is given by name is nothing else in any of the chains."""
+    parts = [part for chain in chains for part in chain.parts]
+    given = {slot for part in parts for slot, spec in part.page.slots.items() if spec.handed}
+    for part in parts:
+        slots = {part.qualify(slot) for slot, spec in part.page.slots.items() if spec.stored}
+        for what, others in (("slot", slots), ("number or option", map(part.qualify, part.page.hypers))):
+            if taken := given.intersection(others):
+                raise ChainError(
+                    f"a step is given {names(sorted(taken))}, which is a {what} of {part}, too: name that part, "
+                    f"{part.page.__name__}(..., name='other')"
+                )
 
 
 def _replace(parts: list[Part], part: Part) -> None:

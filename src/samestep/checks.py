@@ -107,12 +107,15 @@ def taken(plan: Plan, params: Sequence[Any], givens: Sequence[Sequence[Any]], sl
             raise LeafError(f"the {role} of {where(plan.leaves[hit[0]].path)} {hit[1]}")
 
 
-def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], givens: Sequence[Sequence[Any]]) -> None:
+def donated(plan: Plan, params: Sequence[Any], slots: dict[str, list], givens: dict[str, list]) -> None:
     """What is written can be written, and overlaps neither another array of the step nor itself."""
     active = {i for batch in plan.batches for i in batch.leaves}
     written: list[tuple[str, Any]] = []
     read: list[tuple[str, Any]] = [
-        (f"gradient of {where(plan.leaves[i].path)}", given[i]) for given in givens for i in sorted(active)
+        (f"{title} of {where(plan.leaves[i].path)}", given[i])
+        for title, given in givens.items()
+        for i in sorted(active)
+        if given[i] is not None
     ]
     for title, values in [("param", params), *((f"slot {slot!r}", values) for slot, values in slots.items())]:
         for i, value in enumerate(values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .chain import Chain
+from .chain import Chain, check_given
 from .errors import ChainError
 from .groups import DEFAULT, Branch, Freeze, overridden
 from .optimizer import Optimizer, Refusals
@@ -134,6 +134,7 @@ def groups(patterns: Mapping[str, Any], *, default: Optimizer) -> Optimizer:
                 f"slot {slot!r} is a number in one group and an array in another: name one of the parts, name='other'"
             )
     branches.append(Branch(DEFAULT, base, repr(default)))
+    check_given(b.chain for b in branches if b.chain is not None)
     keeps = {b.pattern: b.chain.keeps_snapshot for b in branches if b.chain is not None}
     if len(set(keeps.values())) > 1:
         moves, stays = (repr(next(p for p, kept in keeps.items() if kept is which)) for which in (False, True))

@@ -108,7 +108,7 @@ def careful(
     slots = states.check_slots(state, plan, leaves, chains, plan.number_slots)
     checks.taken(plan, leaves, (given, *second.values()), slots)
     if donate:
-        checks.donated(plan, leaves, slots, (given, *second.values()))
+        checks.donated(plan, leaves, slots, {"gradient": given, **second})
     bounds = [bind(batch, leaves, given, slots | second, donate) for batch in plan.batches]
     return Seen(plan, leaves, given, slots, bounds)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .bus import ARRAY, Bus
 from .errors import ChainError, TraceError
-from .page import CLOCKS, WRITES, Part, keywords
+from .page import CLOCKS, SECOND, WRITES, Part, keywords
 from .trace.graph import Node, Program, reachable
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def trace_point(chain: Chain, shape: tuple[int, ...], point: str) -> Program:
     nodes, slots = reachable([result]), {"p", *chain.slot_names}
     for node in nodes:
         if node.op in ("total", "given") or (node.op == "input" and node.attr not in slots):
-            what = {"total": "sum_over_params", "given": repr(node.attr)}.get(node.op, "the gradient")
+            what = "the gradient" if node.attr in ("grad", SECOND) else repr(node.attr)
+            what = "sum_over_params" if node.op == "total" else what
             verb = "eval" if point == "eval" else "query"
             raise TraceError(
                 f"the {verb} page of {of.page.__name__}, or the clock, lr or p it reads, needs {what}, which only a "

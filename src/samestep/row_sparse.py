@@ -123,6 +123,8 @@ def step(
         plan = table.plan
         slots = table.slots
         by_row = {i for i in range(len(leaves)) if plan.awake[i] and (i in summed or table.counts[i] is not None)}
+        if plan.handed:
+            refuse(spec, leaves, trees.rebuild(spec, grads), "grads")
         for i in sorted(by_row):
             chain, program = stepper.chains[plan.leaves[i].branch], plan.programs[i]
             assert chain is not None and program is not None  # it is awake
@@ -131,7 +133,7 @@ def step(
         everything = {**slots, ROW_STEP: table.counts, **table.numbers}
         checks.taken(plan, leaves, (shown,), everything)
         if donate:
-            checks.donated(plan, leaves, everything, (shown,))
+            checks.donated(plan, leaves, everything, {"gradient": shown})
 
         pieces: list[Piece] = []
         for i in range(len(leaves)):

@@ -23,7 +23,7 @@ def split(
 ) -> tuple[Any, dict[str, Any]]:  # fmt: skip
     """The gradient at x, and what stands beside it: the one at the snapshot, and what parts are given for each leaf."""
     others = {name: overrides[name] for name in stepper.leafwise if name in overrides}
-    for name, tree in {"grads": grads, **others}.items() if stepper.leafwise else ():
+    for name, tree in {"grads": grads, **others}.items() if others else ():
         row_sparse.refuse(spec, leaves, tree, name)
     both = isinstance(grads, dict) and grads.keys() == POINTS
     if not stepper.second:
@@ -70,8 +70,7 @@ def checked(plan: Plan, leaves: list, given: list, others: dict[str, Any]) -> di
         try:
             checks.grads([leaf.path for leaf in plan.leaves], leaves, found)
         except LeafError as error:
-            error.add_note(f"in {label}, which is as a gradient is")
-            raise
+            raise LeafError(f"in {label}, which is as a gradient is: {error}") from None
         for leaf, program, first, second in zip(plan.leaves, plan.programs, given, found, strict=True):
             wanted = name == SECOND or (program is not None and name in program.handed)
             lacks = label if first is not None and second is None and wanted else None

@@ -175,7 +175,8 @@ class Stepper:
             with seen.plan.library.quiet():
                 return self.finish(seen, params, state, donate, overrides)
         leaves, spec = trees.flatten(params)
-        by_rows = None if self.second or self.leafwise else row_sparse.found(spec, leaves, grads, state)
+        whole = self.second or not self.leafwise.isdisjoint(overrides)
+        by_rows = None if whole else row_sparse.found(spec, leaves, grads, state)
         if by_rows is not None:
             return row_sparse.step(self, leaves, spec, by_rows, state, donate, overrides)
         library = libraries.of_leaves(leaves)
