@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import samestep as ss
@@ -54,7 +55,10 @@ class Spec:
             raise SpecError(f"{self.text!r}: {where} cannot be imported ({error}); check its name") from error
         for part in self.name.split("."):
             if not hasattr(found, part):
-                raise SpecError(f"{self.text!r}: {where} has no {self.name!r}; the names are case-sensitive")
+                given = {name.lower(): name for name in dir(found) if not name.startswith("_")}
+                near = names(given[name] for name in get_close_matches(part.lower(), given))
+                hint = "check its spelling" if near == "none" else f"is it {near}?"
+                raise SpecError(f"{self.text!r}: {where} has no {self.name!r}; {hint}")
             found = getattr(found, part)
         return found
 

@@ -29,7 +29,7 @@ GREEK = {
     "p": r"\theta",
     "grad": "g",
 }
-COMPARED = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "=", "not_equal": "!="}
+COMPARED = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!="}
 JOINED = {"logical_and": "and", "logical_or": "or"}
 QUIET = {"full_like"}  # what says only a shape
 FACTORS = {"eigh": ("values", "vectors"), "qr": ("q", "r"), "svd": ("u", "s", "vh")}  # what a factorisation consists of
@@ -159,7 +159,7 @@ class Latex(Plain):
         return Text(rf"\begin{{cases}} {rows} \end{{cases}}")
 
     def compared(self, sign: str, a: Text, b: Text) -> Text:
-        signs = {"<=": r"\leq", ">=": r"\geq", "!=": r"\neq", "and": r"\wedge", "or": r"\vee"}
+        signs = {"==": "=", "<=": r"\leq", ">=": r"\geq", "!=": r"\neq", "and": r"\wedge", "or": r"\vee"}
         return super().compared(signs.get(sign, sign), a, b)
 
     def product(self, factors: Sequence[Text]) -> Text:

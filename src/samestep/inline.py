@@ -210,9 +210,11 @@ def step(
     """One step; what is donated is written where arrays can be."""
     with libraries.context(leaves, libraries.arrays(grads, state, overrides)) as recorded:
         if donate and recorded:
+            library, parts = libraries.of_leaves(leaves), {"grads": grads, "state": state, **overrides}
+            found = [name for name, x in parts.items() if library.records(libraries.arrays(x))] or ["params"]
             raise DonationError(
-                "this step is recorded for derivatives, which need the old values later: write donate=False, "
-                "or call .detach() on what has a history"
+                f"a step with a history in {', '.join(found)} is recorded for derivatives, which need the old values "
+                "later: call .detach() on it, or write donate=False"
             )
         first, others = split(stepper, spec, leaves, grads, state, overrides)
         given = trees.match(spec, first, "grads")

@@ -426,7 +426,7 @@ def test_a_spec_is_read_as_literals():
         ("samestep:chain()", "is no optimizer"),
         ("adam(learning=1)", "learning"),
         ("adam(lr=-1.0)", "at least 0"),
-        ("torch:Adamm()", "has no 'Adamm'"),
+        ("torch:adamm()", "has no 'adamm'; is it 'Adam'"),
         ("torch:AdamW(learning=1)", "is refused by AdamW"),
         ("optax:adam()", "is refused by adam"),
         ("keras:Adam(lr=1)", "is refused by Adam"),

@@ -86,7 +86,8 @@ def test_what_is_recorded(what):
     assert type(new["w"]) is torch.Tensor and torch.allclose(new["w"], plain["w"], rtol=2e-7)
     assert torch.autograd.grad(new["w"].sum(), leaf)[0].isfinite().all()
     before = [x.clone() for x in (p["w"], g["w"], state["m"]["w"])]
-    with pytest.raises(DonationError, match="recorded"):
+    place = {"slot": "state", "number": "lr", "history of a param": "params"}.get(what, "grads")
+    with pytest.raises(DonationError, match=f"a history in {place} is recorded"):
         opt.step(p, g, state, donate=True, **lr)
     assert all(map(torch.equal, before, (p["w"], g["w"], state["m"]["w"])))
     with torch.no_grad():

@@ -92,8 +92,8 @@ def schedule_free_plus(lr: nonnegative = 1.0, *, weight_decay: nonnegative = 0.0
         polyak_beta: the decay of the sum of |g|, 0: the last one.
         maximize: climb instead of descend, False; loss is then minus what is climbed.
 
-    `step` needs the loss of its gradients, whose least value is taken to be 0: step(params, grads, state, loss=...).
-    `eval_params` gives x.
+    `step` needs the loss of its gradients, whose least value is taken to be 0: step(params, grads, state, loss=...); in
+    torch loss.detach(), or the step is recorded. `eval_params` gives x.
 
     Params are floating arrays; slots `z`, `m`, `v` in the compute dtype, and the numbers `b`, `G`, `k`, `lr_max`,
     `weight_sum`; `loss` is given.
