@@ -90,7 +90,7 @@ def adafactor(lr: nonnegative = 0.01, *, weight_decay: nonnegative = 0.0, beta1:
     Args:
         lr, relative_step: the largest relative step, 0.01, which falls as 1 / sqrt(t), True; False: the step is lr.
         scale_parameter, eps2: the step is scaled by RMS(p), True; by at least 1e-3.
-        fixed_scale, warmup_init: if not, scaled by this, 1, in tensor2tensor 0.05; the bound lr is lr t / 10000, False.
+        fixed_scale, warmup_init: the scale where it is not RMS(p), 1 (tensor2tensor: 0.05); lr t / 10000 for lr, False.
         decay_rate, clip_threshold: decay is 1 - t^(-decay_rate), 0.8; the largest RMS(u), 1.
         eps, eps_mode: "added" to g^2, 1e-30; "floor": no u exceeds g / eps; None: the epsilon of the params' dtype.
         beta1, min_dim: momentum, None or 0: no buffer; the least rows and columns that factor, 1.

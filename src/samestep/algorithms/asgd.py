@@ -61,7 +61,7 @@ def asgd(lr: nonnegative = 1e-2, *, weight_decay: nonnegative = 0.0, **hyper):
         t0: the steps before the average begins, 1e6.
         maximize: climb instead of descend, False.
 
-    Params are floating arrays of any shape; slot `ax`, where `eval_params` is, in the compute dtype; number `lr_prev`.
+    Params are floating arrays of any shape; slot `ax`, for `eval_params`, in the compute dtype; number `lr_prev`.
 
     Raises:
         HyperparameterError: an unknown name, or a number outside its domain.

@@ -101,8 +101,8 @@ def ftrl(lr: positive = 0.1, *, lr_power: nonpositive = -0.5, l2_shrinkage: nonn
         z0: where the first proximal term is centred: "prox", at the first params, or "zeros", at 0, as elsewhere.
         maximize, dialect: climb instead of descend, False; the conventions and numbers of "keras" or "tf1", None.
 
-    Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0. Vowpal
-    Wabbit's --ftrl_alpha, --ftrl_beta, --l1 and --l2 are lr, beta, l1 and l2 with z0="zeros"; it has 0.005 and 0.1.
+    Where beta, initial_accumulator and every gradient so far are 0, p stays; with z0="zeros" it becomes 0. With that,
+    lr, beta, l1, l2 are Vowpal Wabbit's --ftrl_alpha, 0.005 by default there, --ftrl_beta, 0.1, --l1 and --l2.
 
     Params are floating arrays of any shape; slots `z` and `n` in the compute dtype, and the numbers `lr_prev`,
     `beta_prev` and, beside another power than the root, `power_prev`.

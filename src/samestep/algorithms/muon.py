@@ -91,7 +91,7 @@ def muon(lr: nonnegative = 0.02, *, weight_decay: nonnegative = 0.0, select: tup
 
     Args:
         lr, aux_lr: step size, 0.02; that of the leaves that are no matrices, None: lr.
-        momentum, nesterov: the decay of m, 0.95; x as above, True, or m itself. For a sum as m: ns_eps (1 - momentum).
+        momentum, nesterov: the decay of m, 0.95; x as above, True, or m. For Keras, which sums: ns_eps (1 - momentum).
         bias_correction: divide both terms by what their weights add up to, as optax does, False.
         ns_steps, ns_eps, ns_eps_mode: iterations, 5; the least norm that is divided by, 1e-7, "max", or "add" to it.
         ns_coeffs: (a, b, c), or one such triple for each step, (3.4445, -4.775, 2.0315); "dion" or "polar_express".

@@ -34,7 +34,7 @@ def svrg(lr: nonnegative, *, iterate: Literal["last", "average", "random"] = "la
             a "random" one: that before the step with step(..., coin=True), which the caller draws in each epoch.
         maximize: climb instead of descend, False.
 
-    A step takes both gradients of one batch, and one draw of dropout, {"x": ..., "snapshot": ...}, at the points of
+    A step takes both gradients of one batch (with one draw of dropout), {"x": ..., "snapshot": ...}, at the points of
     `query`; where `needs_refresh`, `refresh` takes that of all data at the snapshot. `eval_params` gives the snapshot.
 
     Params are floating arrays of any shape; slots `g_full` and `snapshot`, and `mean` or `chosen` where it is not
