@@ -70,7 +70,8 @@ def checked(plan: Plan, leaves: list, given: list, others: dict[str, Any]) -> di
         try:
             checks.grads([leaf.path for leaf in plan.leaves], leaves, found)
         except LeafError as error:
-            raise LeafError(f"in {label}, which is as a gradient is: {error}") from None
+            likewise = "" if name == SECOND else ", which is as a gradient is"
+            raise LeafError(f"in {label}{likewise}: {error}") from None
         for leaf, program, first, second in zip(plan.leaves, plan.programs, given, found, strict=True):
             wanted = name == SECOND or (program is not None and name in program.handed)
             lacks = label if first is not None and second is None and wanted else None
