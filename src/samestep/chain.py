@@ -237,6 +237,12 @@ class Chain:
                 "snapshot_every(every=...) or snapshot_by_coin(); that of mars(exact=True) moves in every step"
             )
 
+    def check_points(self, shape: tuple[int, ...]) -> None:
+        """Raise where a query would, which a step is meaningless without."""
+        if any(part.page.query for part in self.parts):
+            for point in ("x", "snapshot"):
+                self.point_program(shape, point)
+
     @cached_property
     def structure(self) -> tuple:
         """What decides the program."""

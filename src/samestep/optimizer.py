@@ -122,6 +122,7 @@ class Optimizer:
         for i, (leaf, program) in enumerate(zip(described, programs, strict=True)):
             chain = self.chains[leaf.branch]
             if program is not None and chain is not None:
+                chain.check_points(leaf.real_shape)
                 for slot, value in states.initial(chain, program, leaf, leaves[i]).items():
                     slots[slot][i] = value
         state: dict[str, Any] = {states.STEP: 0}
