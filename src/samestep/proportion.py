@@ -30,6 +30,7 @@ class Gradients:
         self.made: list[tuple[Page, dict[Node, float]]] = []  # what each page made, and the power of the scale in it
         self.keeper: str | None = None  # the first page that keeps something of it from step to step,
         self.gatherer: str | None = None  # or from call to call, until there is a step
+        self.skipper: str | None = None  # the first page that skips a step by what its gradient is
         self.unscaled: str | None = None  # the page that has taken the scale off
 
     def take(self, page: Page, u: Node, kept: Mapping[Node, Node], says: Mapping[str, Node]) -> None:
@@ -39,7 +40,13 @@ class Gradients:
         """
         asked = reachable([says["when"]] if "when" in says else [])
         told = any(node.op == "given" for node in asked)
-        late = self.keeper if told or self.gradient in asked else None
+        sees = self.gradient in asked
+        if page.unscales and sees and self.skipper:
+            raise TraceError(
+                f"it must stand before {self.skipper}, which skips the steps that tell it that its scale is too large"
+            )
+        self.skipper = self.skipper or (page.__name__ if sees else None)
+        late = self.keeper if told or sees else None
         late = late or (self.gatherer if told else None)
         if late:
             raise TraceError(

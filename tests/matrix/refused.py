@@ -179,6 +179,13 @@ TABLE = [
         "found_inf is told of one gradient: of the call that steps alone, it would not see what is in the sum.",
         ordered=True,
     ),
+    Refusal(
+        ("skip_nonfinite",),
+        ("loss_scaling",),
+        "which skips the steps that tell it that its scale is too large",
+        "The scale falls with a gradient that is not finite, and never sees one: no step is taken any more.",
+        ordered=True,
+    ),
     Refusal(("loss_scaling",), ("unscale",), "which has one: leave one out", "A loss has one scale."),
     Refusal(
         ("grokfast", "nesterov_estimate"),

@@ -63,7 +63,8 @@ def loss_scaling(
     the scale changed, and `unscaled`, the steps taken: those that what follows counts.
 
     Raises:
-        TraceError: at `init`, as for `unscale`; but `accumulate` may stand before it, since it looks at the sum.
+        TraceError: at `init`, as for `unscale`; but `accumulate` may stand before it, since it looks at the sum, and
+            `skip_nonfinite` may not, which would keep from it what makes its scale fall.
 
     >>> import numpy as np, samestep as ss
     >>> opt, params = ss.chain(ss.loss_scaling(first_scale=4.0), ss.sgd(1.0)), np.array([1.0])
