@@ -402,8 +402,8 @@ STEPS = {
     ),
     "second gradient of another shape": (
         lambda: step(**refreshed({"x": tree(), "snapshot": tree("bias", np.ones(4))})), LeafError,
-            "in grads['snapshot']: leaf 'layers.0.bias': the gradient must have the shape of its param, (3,); got (4,): "
-            "reshape it, or sum over what was broadcast",
+            "in grads['snapshot']: leaf 'layers.0.bias': the gradient must have the shape of its param, (3,); got "
+            "(4,): reshape it, or sum over what was broadcast",
     ),
     "array for each leaf of another shape": (
         lambda: step(ss.chain(ss.add_noise(0.1, seed=None), ss.sgd(0.1)), noise=tree("bias", np.ones(4))), LeafError,
