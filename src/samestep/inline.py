@@ -19,11 +19,11 @@ from . import state as states
 from .complexes import from_pairs
 from .errors import DonationError
 from .evaluate import BoundEvaluated
+from .handed import checked, split
 from .inline_clock import Clocks, Number, Row, Values, as_before
 from .libraries import Parts
 from .look import bind
 from .plan import Batch, Plan
-from .second import checked, split
 from .trace.graph import Node, Rank
 from .trace.python import HOST, load
 

@@ -22,9 +22,9 @@ from .complexes import from_pairs
 from .drive import Work, drive
 from .errors import HyperparameterError, names
 from .groups import Branch, assign, in_group
+from .handed import checked, split
 from .look import Quick, Seen, bind, careful
 from .plan import Batch, Leaf, Plan, build, describe, for_point
-from .second import checked, split
 
 KEPT_PLANS = 16
 KEPT_QUICK = 4  # one optimizer may step a few models in turn

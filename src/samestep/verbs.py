@@ -12,7 +12,7 @@ from . import libraries, row_sparse
 from . import params as trees
 from . import state as states
 from .errors import ChainError, LeafError, StateError, names, where
-from .second import in_slot_dtype
+from .handed import in_slot_dtype
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer

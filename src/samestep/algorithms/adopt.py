@@ -9,8 +9,8 @@ https://arxiv.org/abs/2411.02853, algorithm 2 with the clip of the authors' code
     v <- beta2 v + (1 - beta2) g^2      after its use
 
 An article prints g for g^2 in v, which may then be negative, and has no clip; its first m, which is x itself, is that
-of the paper's first version ("normalized"). Its line of m stands before that of the v by
-which m divides.
+of the paper's first version ("normalized"). It prints the new m before the new v, though m takes the v of the step
+before.
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The second gradient of a step, at the snapshot, and what else it is given for each leaf: checked as the first is."""
+"""What a step is handed for each leaf beside the first gradient: the one at the snapshot, and what parts ask for."""
 
 from __future__ import annotations
 
